@@ -1,0 +1,3 @@
+"""The Trireme operator."""
+
+__version__ = "0.1.0"
