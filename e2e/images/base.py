@@ -1,0 +1,107 @@
+"""The image under all others where no Docker is there to pull one: a small Debian, made with debootstrap.
+
+The archive mirror is the one that the machine's own apt uses for Debian, so the bootstrap works wherever
+``apt-get install`` does; inside the image the sources are Debian's defaults again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from e2e import cache, host, progress
+
+SUITE = "bookworm"
+SOURCE_DATE_EPOCH = "1767225600"
+"""The time stamp, in seconds, of every file of every image: builds of the same inputs are the same bytes."""
+
+_DEFAULT_MIRROR = "http://deb.debian.org/debian"
+_SOURCES = f"""\
+deb http://deb.debian.org/debian {SUITE} main
+deb http://deb.debian.org/debian {SUITE}-updates main
+deb http://deb.debian.org/debian-security {SUITE}-security main
+"""
+# What Debian's own slim images leave out: nobody reads manuals inside a container.
+_UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian")
+_EXCLUDES = "".join(f"path-exclude /{folder}/*\n" for folder in _UNREAD) + "path-include /usr/share/doc/*/copyright\n"
+_APT = 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n'
+# Differ from one bootstrap to the next, or belong to the machine that ran it.
+_UNWANTED = (
+    "var/cache/apt/archives",
+    "var/cache/apt/pkgcache.bin",
+    "var/cache/apt/srcpkgcache.bin",
+    "var/cache/ldconfig/aux-cache",
+    "var/lib/apt/lists",
+    "var/log/alternatives.log",
+    "var/log/apt",
+    "var/log/bootstrap.log",
+    "var/log/dpkg.log",
+    "etc/machine-id",
+    "etc/resolv.conf",
+    "etc/hostname",
+)
+
+
+def identity() -> str:
+    """A key of everything written here that shapes the tar file."""
+    return cache.key(SUITE, SOURCE_DATE_EPOCH, _SOURCES, _EXCLUDES, _APT, *_UNREAD, *_UNWANTED)
+
+
+def tarball() -> Path:
+    """The root file system as one uncompressed tar file, bootstrapped once and then kept in the cache."""
+    target = cache.entry("images", f"base-{SUITE}-{identity()}")
+    if not target.exists():
+        with cache.building(target) as scratch:
+            if scratch is not None:
+                _bootstrap(scratch)
+    return target / "base.tar"
+
+
+def _bootstrap(scratch: Path) -> None:
+    host.require_root()
+    host.ensure_packages("debootstrap")
+    root = scratch / "root"
+    with progress.step(f"Bootstrapping Debian {SUITE}", expected_seconds=90):
+        host.run(["debootstrap", "--variant=minbase", SUITE, str(root), _mirror()], log=scratch / "debootstrap.log")
+    with progress.step("Packing the base image", expected_seconds=5):
+        _slim(root)
+        _pack(root, scratch / "base.tar")
+    shutil.rmtree(root)
+
+
+def _mirror() -> str:
+    """Where this machine's apt gets this suite from, else Debian's own address (another Debian, or Ubuntu)."""
+    targets = host.run(
+        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)", "Created-By: Packages"]
+    )
+    for line in targets.splitlines():
+        origin, codename, *address = line.split(" ")
+        if (origin, codename) == ("Debian", SUITE) and address:
+            return address[0]
+    return _DEFAULT_MIRROR
+
+
+def _slim(root: Path) -> None:
+    for folder in _UNREAD:
+        for path in (root / folder).rglob("*"):
+            # Licences stay: the image is passed on.
+            if (path.is_file() or path.is_symlink()) and path.name != "copyright":
+                path.unlink()
+    for name in _UNWANTED:
+        path = root / name
+        if path.is_dir():
+            shutil.rmtree(path)
+            path.mkdir()
+        else:
+            path.unlink(missing_ok=True)
+    (root / "var/cache/apt/archives/partial").mkdir()
+    (root / "var/lib/apt/lists/partial").mkdir()
+    (root / "etc/apt/sources.list").write_text(_SOURCES)
+    (root / "etc/dpkg/dpkg.cfg.d/slim").write_text(_EXCLUDES)
+    (root / "etc/apt/apt.conf.d/slim").write_text(_APT)
+
+
+def _pack(root: Path, archive: Path) -> None:
+    argv = ["tar", "--create", "--file", str(archive), "--directory", str(root), "--sort=name", "--numeric-owner"]
+    argv += [f"--mtime=@{SOURCE_DATE_EPOCH}", "--exclude=./dev/*", "--exclude=./proc/*", "--exclude=./sys/*", "."]
+    host.run(argv)
