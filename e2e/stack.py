@@ -1,0 +1,56 @@
+"""Everything a user of Trireme has, on one cluster: images, the cluster, its parts, and Trireme from its chart."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from e2e import components, images
+from e2e.cluster import Cluster
+from e2e.progress import step
+from e2e.toolchain import binary
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CHART = REPOSITORY / "charts" / "trireme"
+NAMESPACE = "trireme-system"
+PART_IMAGES = ("lws", "envoy-gateway", "envoy", "metrics-server")
+OWN_IMAGES = ("operator", "runtime")
+ENGINE_NODES = ("node-a", "node-b")
+
+
+def up(cluster: Cluster, *, engine: str = "engine-cpu") -> None:
+    """Bring the whole stack up, from whatever state it is in; what is up already is left alone.
+
+    ``engine`` is the image target of the engine: the real one, or the double.
+    """
+    cluster.up()
+    load(cluster, *PART_IMAGES, *OWN_IMAGES)
+    load(cluster, engine, nodes=ENGINE_NODES)
+    components.install(cluster)
+    install_trireme(cluster)
+
+
+def load(cluster: Cluster, *targets: str, nodes: tuple[str, ...] = ()) -> None:
+    """Build the images of ``targets`` (cached) and put them on the nodes (all, unless named)."""
+    for target, archive in images.build(*targets).items():
+        with step(f"load image {target}"):
+            cluster.load_image(archive, nodes=nodes)
+
+
+def install_trireme(cluster: Cluster) -> None:
+    """``helm upgrade --install`` of the chart with the images built here, under Pod Security ``restricted``."""
+    with step("install Trireme with Helm", expected_seconds=15):
+        namespace(cluster, NAMESPACE)
+        digest = images.fingerprint("operator", "runtime")
+        values = ("image.tag=dev", "launcher.image.tag=dev", f"podAnnotations.trireme\\.dev/build={digest}")
+        flags = [item for value in values for item in ("--set-string", value)]
+        argv = [str(binary("helm")), "--kubeconfig", str(cluster.kubeconfig()), "upgrade", "--install"]
+        argv += ["trireme", str(CHART), "--namespace", NAMESPACE, "--wait", "--timeout", "120s", *flags]
+        subprocess.run(cluster.command(*argv), check=True, stdout=subprocess.DEVNULL)
+
+
+def namespace(cluster: Cluster, name: str) -> None:
+    """A namespace that admits only pods of Pod Security ``restricted``."""
+    labels = "".join(f"\n    pod-security.kubernetes.io/{mode}: restricted" for mode in ("enforce", "warn"))
+    manifest = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels:{labels}\n"
+    cluster.kubectl("apply", "--server-side", "-f", "-", input=manifest)

@@ -1,0 +1,1 @@
+"""End-to-end tests: a real cluster, real LeaderWorkerSets and gateway, and the real engine where its answer matters."""

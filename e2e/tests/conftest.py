@@ -1,0 +1,46 @@
+"""What every end-to-end test stands on: a running cluster of the project's own, and a namespace of the test's own.
+
+The tests never start or choose anything outside it: ``e2e.cluster`` hands out only kubeconfigs that it wrote.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from e2e import api, stack
+from e2e.api import Api
+from e2e.cluster import Cluster, choose
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The running cluster. Fails, and never skips, when there is none: `make e2e` starts one."""
+    chosen = choose()
+    if not chosen.status().api_ready:
+        pytest.fail(
+            f"the cluster {chosen.name} is not running; start it with `python -m e2e.cluster up`", pytrace=False
+        )
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def kube(cluster: Cluster) -> Iterator[Api]:
+    with api.connect(cluster) as connection:
+        yield connection
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, kube: Api) -> Iterator[str]:
+    """A namespace under Pod Security ``restricted``, gone again (with all in it) after the test."""
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    stack.namespace(cluster, name)
+    yield name
+    kube.delete(f"/api/v1/namespaces/{name}")
+    api.wait_until(
+        lambda: kube.find(f"/api/v1/namespaces/{name}") is None,
+        timeout_seconds=120,
+        what=f"namespace {name} to be gone",
+    )

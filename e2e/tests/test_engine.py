@@ -1,0 +1,87 @@
+"""The demo's path with the real engine and a real model: gateway, route, zone Service, leader, every rank, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from openai import OpenAI
+
+from e2e import reach, stack
+from e2e.api import Api
+from e2e.cluster import Cluster
+from e2e.demo import __main__ as run
+from e2e.tests import resources
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+SAMPLES = {"smollm2": "smollm2-pp2.yaml", "smollm2-tp3": "smollm2-tp3.yaml"}
+
+
+@pytest.fixture(scope="module")
+def serving(cluster: Cluster, kube: Api) -> Iterator[str]:
+    """Both samples ready at once in the demo's namespace; the address of their gateway."""
+    run.apply(cluster)
+    cluster.kubectl(
+        "apply", "--server-side", "-n", run.NAMESPACE, "-f", str(stack.REPOSITORY / "samples" / SAMPLES["smollm2-tp3"])
+    )
+    for name in SAMPLES:
+        resources.wait_for(kube, run.NAMESPACE, name, "Ready", seconds=600)
+    service = run.gateway_service(kube)["metadata"]
+    with reach.forward(cluster, namespace=service["namespace"], target=f"service/{service['name']}", port=80) as url:
+        yield url
+
+
+@pytest.fixture(params=list(SAMPLES))
+def model(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def client(serving: str, kube: Api, model: str) -> OpenAI:
+    """The OpenAI client as users have it, pointed at the gateway, with the host name of the model's route."""
+    route = kube.get(f"/apis/gateway.networking.k8s.io/v1/namespaces/{run.NAMESPACE}/httproutes/{model}")
+    headers = {"Host": route["spec"]["hostnames"][0]}
+    return OpenAI(base_url=f"{serving}/v1", api_key="none", default_headers=headers, timeout=120, max_retries=0)
+
+
+def test_a_completion_comes_from_the_model(client: OpenAI, model: str) -> None:
+    answer = client.completions.create(model=model, prompt="The capital of France is", max_tokens=8, temperature=0)
+    assert "Paris" in answer.choices[0].text
+
+
+def test_a_chat_is_answered(client: OpenAI, model: str) -> None:
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    answer = client.chat.completions.create(model=model, messages=messages, max_tokens=24, temperature=0)
+    assert "Paris" in (answer.choices[0].message.content or "")
+    assert answer.usage
+    assert answer.usage.completion_tokens > 1
+
+
+def test_a_chat_is_streamed_token_by_token(client: OpenAI, model: str) -> None:
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    stream = client.chat.completions.create(model=model, messages=messages, max_tokens=24, temperature=0, stream=True)
+    pieces = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
+    assert "Paris" in "".join(pieces)
+    assert len([piece for piece in pieces if piece]) > 3
+
+
+def test_both_zones_answer_and_their_counters_say_so(serving: str, kube: Api) -> None:
+    route = kube.get(f"/apis/gateway.networking.k8s.io/v1/namespaces/{run.NAMESPACE}/httproutes/smollm2")
+    headers = {"Host": route["spec"]["hostnames"][0]}
+    client = OpenAI(base_url=f"{serving}/v1", api_key="none", default_headers=headers, timeout=120, max_retries=0)
+    before = run.requests_by_zone(kube)
+    for _ in range(12):
+        client.completions.create(model="smollm2", prompt="One", max_tokens=1, temperature=0)
+    after = run.requests_by_zone(kube)
+    grown = {zone: after[zone] - before[zone] for zone in after}
+    assert sum(grown.values()) == 12
+    assert all(count > 0 for count in grown.values()), grown
+
+
+def test_every_rank_runs_in_a_pod_of_its_own(serving: str, kube: Api, model: str) -> None:
+    assert serving
+    pods = resources.pods(kube, run.NAMESPACE, model)
+    expected = {"smollm2": {"zone-a": 2, "zone-b": 2}, "smollm2-tp3": {"zone-b": 3}}[model]
+    zones = [pod["metadata"]["labels"]["trireme.dev/zone"] for pod in pods]
+    assert {zone: zones.count(zone) for zone in set(zones)} == expected

@@ -1,0 +1,153 @@
+"""The operator against the real LeaderWorkerSet, kubelets and garbage collector, with the engine double in the pods."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from e2e.api import Api, wait_until
+from e2e.cluster import Cluster
+from e2e.stack import NAMESPACE as SYSTEM
+from e2e.tests import processes, resources
+
+pytestmark = pytest.mark.e2e
+
+GATEWAY = {"parentRefs": [{"name": "inference"}], "hostnames": ["double.test"]}
+
+
+def test_every_child_is_made_and_groups_become_ready(cluster: Cluster, kube: Api, namespace: str) -> None:
+    resources.apply(cluster, namespace, resources.double("first"))
+    status = resources.wait_for(kube, namespace, "first", "Ready")["status"]
+    kinds = [child.kind for child in resources.children(kube, namespace, "first")]
+    assert kinds.count("leaderworkersets") == 2
+    assert kinds.count("services") == 3
+    assert kinds.count("serviceaccounts") == 1
+    assert {(z["name"], z["groups"], z["readyGroups"]) for z in status["zones"]} == {("zone-a", 1, 1), ("zone-b", 1, 1)}
+    zones = {
+        pod["metadata"]["labels"]["trireme.dev/zone"]: pod["spec"]["nodeName"]
+        for pod in resources.pods(kube, namespace, "first")
+    }
+    assert zones == {"zone-a": "node-a", "zone-b": "node-b"}
+
+
+def test_a_deleted_child_is_back_within_two_seconds(cluster: Cluster, kube: Api, namespace: str) -> None:
+    resources.apply(cluster, namespace, resources.double("repair", gateway=GATEWAY))
+    resources.wait_for(kube, namespace, "repair", "Available")
+    for child in resources.children(kube, namespace, "repair"):
+        started = time.monotonic()
+        kube.delete(child.path)
+        wait_until(
+            lambda c=child: (kube.find(c.path) or {}).get("metadata", {}).get("uid", c.uid) != c.uid,
+            timeout_seconds=10,
+            what=f"{child.kind} {child.name} to be back",
+            interval_seconds=0.02,
+        )
+        took = time.monotonic() - started
+        assert took < 2, f"{child.kind} {child.name} took {took:.2f} s"
+
+
+def test_an_edited_child_is_repaired_within_two_seconds(cluster: Cluster, kube: Api, namespace: str) -> None:
+    resources.apply(cluster, namespace, resources.double("edited", gateway=GATEWAY))
+    resources.wait_for(kube, namespace, "edited", "Available")
+    edits = {
+        "services": {"spec": {"selector": {"trireme.dev/rotation": "out"}}},
+        "leaderworkersets": {"spec": {"leaderWorkerTemplate": {"restartPolicy": "None"}}},
+        "httproutes": {"spec": {"hostnames": ["other.test"]}},
+        "serviceaccounts": {"automountServiceAccountToken": True},
+    }
+    for child in resources.children(kube, namespace, "edited"):
+        if child.kind not in edits:
+            continue
+        want = _essence(kube.get(child.path))
+        started = time.monotonic()
+        kube.merge_patch(child.path, edits[child.kind])
+        wait_until(
+            lambda c=child, w=want: _essence(kube.get(c.path)) == w,
+            timeout_seconds=10,
+            what=f"{child.kind} {child.name} to be repaired",
+            interval_seconds=0.02,
+        )
+        took = time.monotonic() - started
+        assert took < 2, f"{child.kind} {child.name} took {took:.2f} s"
+
+
+def test_an_operator_killed_while_it_creates_converges_after_its_restart(
+    cluster: Cluster, kube: Api, namespace: str
+) -> None:
+    names = [f"crash-{index}" for index in range(6)]
+    resources.apply(cluster, namespace, *(resources.double(name, zones=("zone-a",)) for name in names))
+    wait_until(
+        lambda: any(resources.children(kube, namespace, name) for name in names),
+        timeout_seconds=30,
+        what="the first child",
+        interval_seconds=0.01,
+    )
+    restarts = processes.kill_operator(kube)
+    for name in names:
+        resources.wait_for(kube, namespace, name, "Ready", seconds=120)
+        assert len([c for c in resources.children(kube, namespace, name) if c.kind == "leaderworkersets"]) == 1
+    pods = kube.items(f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io/name%3Dtrireme")
+    assert sum(s["restartCount"] for pod in pods for s in pod["status"]["containerStatuses"]) > restarts
+
+
+def test_a_resource_deleted_while_the_operator_is_down_leaves_nothing(
+    cluster: Cluster, kube: Api, namespace: str
+) -> None:
+    resources.apply(cluster, namespace, resources.double("gone", gateway=GATEWAY))
+    resources.wait_for(kube, namespace, "gone", "Available")
+    deployment = f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/trireme"
+    kube.merge_patch(deployment, {"spec": {"replicas": 0}})
+    try:
+        wait_until(
+            lambda: not kube.items(f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io/name%3Dtrireme"),
+            timeout_seconds=60,
+            what="the operator to be gone",
+        )
+        kube.delete(resources.path(namespace, "gone"))
+        wait_until(
+            lambda: kube.find(resources.path(namespace, "gone")) is None,
+            timeout_seconds=10,
+            what="the resource to be gone (nothing may hold it back)",
+        )
+        wait_until(
+            lambda: not resources.children(kube, namespace, "gone") and not resources.pods(kube, namespace, "gone"),
+            timeout_seconds=90,
+            what="children and pods to be collected",
+        )
+    finally:
+        kube.merge_patch(deployment, {"spec": {"replicas": 1}})
+        wait_until(
+            lambda: kube.get(deployment).get("status", {}).get("readyReplicas") == 1,
+            timeout_seconds=60,
+            what="the operator to be back",
+        )
+    time.sleep(3)
+    assert not resources.children(kube, namespace, "gone")
+
+
+def test_the_same_manifest_applied_twice_changes_nothing_for_a_minute(
+    cluster: Cluster, kube: Api, namespace: str
+) -> None:
+    manifest = resources.double("still", gateway=GATEWAY)
+    resources.apply(cluster, namespace, manifest)
+    resources.wait_for(kube, namespace, "still", "Available")
+    time.sleep(5)  # LeaderWorkerSet and the gateway write their own status a moment after readiness
+    before = _versions(kube, namespace, "still")
+    resources.apply(cluster, namespace, manifest)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert _versions(kube, namespace, "still") == before
+        time.sleep(2)
+
+
+def _versions(kube: Api, namespace: str, name: str) -> dict[str, str]:
+    found = {child.path: child.resource_version for child in resources.children(kube, namespace, name)}
+    own = kube.get(resources.path(namespace, name))["metadata"]["resourceVersion"]
+    return found | {"self": own}
+
+
+def _essence(obj: dict) -> dict:
+    """What a repair must bring back: the object without what every write changes, and without its status."""
+    meta = {k: v for k, v in obj["metadata"].items() if k not in {"resourceVersion", "generation", "managedFields"}}
+    return {key: value for key, value in obj.items() if key not in {"metadata", "status"}} | {"metadata": meta}
