@@ -1,0 +1,106 @@
+# `make` lists the targets. A bare machine needs git and make; everything else is fetched, pinned and cached.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PY := .venv/bin/python
+BIN := .venv/bin
+PART := @scripts/part
+# Where test results are written for whoever sums them up (`make test` does).
+RESULTS ?= build/results
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
+
+.PHONY: bootstrap
+bootstrap:
+	@scripts/bootstrap
+
+# ---- what a user runs ------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: bootstrap ## A cluster, Trireme and a real model on this machine: ask it a question
+	@$(PY) -m e2e.demo
+
+.PHONY: down
+down: bootstrap ## Take the cluster of `make demo` or `make e2e` down; leaves nothing behind
+	@$(PY) -m e2e.cluster down
+
+# ---- the tiers of testing --------------------------------------------------------------------------------
+
+# Two parts at a time, each shown when it is done; one that fails does not hide the others.
+CHECKS := check-tests check-types check-chart check-generated check-lint check-imports check-format check-shell \
+          check-yaml check-spelling
+
+.PHONY: check
+check: bootstrap ## Under a minute, before each commit: format, lint, types, imports, unit and golden tests, chart
+	@mkdir -p $(RESULTS)
+	@scripts/part --total "make check" $(MAKE) --jobs=2 --keep-going --output-sync=target $(CHECKS)
+
+.PHONY: $(CHECKS)
+check-format:
+	$(PART) "format (ruff format)" $(BIN)/ruff format --check --quiet .
+check-lint:
+	$(PART) "lint (ruff)" $(BIN)/ruff check --quiet .
+check-types:
+	$(PART) "types (mypy --strict)" $(BIN)/mypy
+check-imports:
+	$(PART) "layers (import-linter)" $(BIN)/lint-imports --no-logo
+check-tests:
+	$(PART) "unit and golden tests" $(PY) -m pytest -q -m "not integration and not e2e and not engine" \
+	    --junitxml=$(RESULTS)/unit.xml tests/unit tests/golden
+check-generated:
+	$(PART) "generated files are up to date" $(SHELL) -c \
+	    '$(PY) -m trireme_operator.generate --check && $(PY) -m scripts.generate_manifests --check'
+check-chart:
+	$(PART) "chart (helm lint, helm template)" $(PY) -m scripts.chart
+check-shell:
+	$(PART) "shell scripts (shellcheck)" $(SHELL) -c \
+	    'git ls-files -z --cached --others --exclude-standard | xargs -0 grep -lIsm1 -E "^#!/(usr/)?bin/(env )?(ba)?sh" | xargs $(BIN)/shellcheck'
+check-yaml:
+	$(PART) "YAML (yamllint)" $(BIN)/yamllint --strict .
+check-spelling:
+	$(PART) "spelling (codespell)" $(SHELL) -c 'git ls-files -z --cached --others --exclude-standard | xargs -0 $(BIN)/codespell'
+
+.PHONY: integration
+integration: bootstrap ## Tests on a real API server and etcd, without nodes
+	@mkdir -p $(RESULTS)
+	@$(PY) -m pytest -m integration --junitxml=$(RESULTS)/integration.xml tests
+
+.PHONY: e2e
+e2e: bootstrap ## Tests on the real cluster, which stays up afterwards (`make down` ends it)
+	@$(PY) -m e2e.gate --only images --only cluster --only components --only e2e --keep-cluster
+
+.PHONY: test
+test: bootstrap ## The gate, everything once: check, integration, images, a cluster, e2e tests, down
+	@$(PY) -m e2e.gate
+
+.PHONY: bench
+bench: bootstrap ## Measure
+	@$(PY) -m bench
+
+.PHONY: drills
+drills: bootstrap ## Break things on purpose on the real cluster and measure what follows
+	@$(PY) -m e2e.drills
+
+# ---- what is generated -----------------------------------------------------------------------------------
+
+.PHONY: generate
+generate: bootstrap ## Write what is generated: crds/, docs/reference.md, the chart's CRDs, manifests/
+	@$(PY) -m trireme_operator.generate
+	@$(PY) -m scripts.generate_manifests
+
+.PHONY: golden
+golden: bootstrap ## Write the expected files of the golden tests anew; look at the difference before committing it
+	@$(PY) -m tests.golden.rewrite
+
+.PHONY: lock
+lock: bootstrap ## Resolve requirements/*.lock anew from pyproject.toml (releases younger than 7 days are left out)
+	@scripts/lock
+
+.PHONY: clean
+clean: ## Remove what was made inside this directory (.venv, build/, tools' caches); the shared cache stays
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

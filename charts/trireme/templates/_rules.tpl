@@ -1,0 +1,53 @@
+{{/*
+The operator's rights, each for a reason. Two lists: what it needs where InferenceClusters live, and what
+exists once a cluster. A right that nothing uses is a bug.
+*/}}
+
+{{- define "trireme.namespacedRules" -}}
+# The resource itself is read and watched; its spec is never written.
+- apiGroups: [trireme.dev]
+  resources: [inferenceclusters]
+  verbs: [get, list, watch]
+- apiGroups: [trireme.dev]
+  resources: [inferenceclusters/status]
+  verbs: [patch]
+# Children block the deletion of their owner (blockOwnerDeletion). Where OwnerReferencesPermissionEnforcement
+# is on, as in OpenShift, setting that needs this right; nothing is written with it.
+- apiGroups: [trireme.dev]
+  resources: [inferenceclusters/finalizers]
+  verbs: [update]
+# The children: server-side apply is a patch, and a create when the object is new.
+- apiGroups: [leaderworkerset.x-k8s.io]
+  resources: [leaderworkersets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services, serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [controllerrevisions]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+# Why a group is not ready is read from its pods.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+{{- end -}}
+
+{{- define "trireme.clusterRules" -}}
+# LeaderWorkerSet and the Gateway API may be installed after the operator.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  verbs: [list, watch]
+# A Gateway may lie in another namespace; its addresses and listeners make the URL in the status.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways]
+  verbs: [get]
+{{- if .Values.namespaces }}
+# Which of the chosen namespaces exist.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
+{{- end }}
+{{- end -}}

@@ -1,0 +1,1 @@
+"""What the Makefile runs. Nothing of it is shipped."""
