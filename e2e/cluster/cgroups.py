@@ -1,0 +1,109 @@
+"""The cgroup under which a node's pods run, on cgroup v1 and v2 alike.
+
+On v1 every controller has a hierarchy of its own, and the group must exist in each; on v2 there is one, and
+the controllers have to be handed down from the root.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+
+_REMOVAL_SECONDS = 5.0
+
+
+def hierarchies(root: Path = ROOT) -> list[Path]:
+    """The mounted hierarchies: the root itself on v2, one directory a controller on v1."""
+    if (root / "cgroup.controllers").exists():
+        return [root]
+    # cpu and cpuacct may be one directory under two names
+    found = {entry.resolve() for entry in root.iterdir() if (entry / "cgroup.procs").exists()}
+    return sorted(found)
+
+
+def create(group: str, root: Path = ROOT) -> None:
+    """Make ``group`` ("a/b") with every controller available in it."""
+    for hierarchy in hierarchies(root):
+        parent = hierarchy
+        for part in Path(group).parts:
+            _delegate(parent)
+            child = parent / part
+            child.mkdir(exist_ok=True)
+            _inherit_cpuset(parent, child)
+            parent = child
+        _delegate(parent)
+
+
+def processes(group: str, root: Path = ROOT) -> set[int]:
+    """The processes in ``group`` and below it."""
+    found: set[int] = set()
+    for directory in _existing(group, root):
+        for file in directory.rglob("cgroup.procs"):
+            try:
+                found |= {int(pid) for pid in file.read_text().split()}
+            except OSError:  # the group went away meanwhile
+                continue
+    return found - {0}
+
+
+def exists(group: str, root: Path = ROOT) -> bool:
+    """Whether ``group`` is there in any hierarchy."""
+    return bool(list(_existing(group, root)))
+
+
+def remove(group: str, root: Path = ROOT) -> None:
+    """Remove ``group`` with everything below it; its processes must have ended.
+
+    Raises:
+        OSError: a process is still in it.
+    """
+    for directory in list(_existing(group, root)):
+        below = sorted((path for path in directory.rglob("*") if path.is_dir()), reverse=True)
+        for path in [*below, directory]:
+            _remove_one(path)
+
+
+def _remove_one(path: Path) -> None:
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    while True:
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:  # the kernel still counts a process that has just ended
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _existing(group: str, root: Path) -> Iterator[Path]:
+    for hierarchy in hierarchies(root):
+        directory = hierarchy / group
+        if directory.is_dir():
+            yield directory
+
+
+def _delegate(directory: Path) -> None:
+    """Let the groups below have every controller of this one (v2 only)."""
+    available = directory / "cgroup.controllers"
+    if not available.exists():
+        return
+    for controller in available.read_text().split():
+        try:
+            (directory / "cgroup.subtree_control").write_text(f"+{controller}")
+        except (
+            OSError
+        ):  # some cannot be handed down everywhere (cpu with realtime processes): kubelet names what it lacks
+            continue
+
+
+def _inherit_cpuset(parent: Path, child: Path) -> None:
+    """A new cpuset of v1 has no CPU and no memory node, and takes no process until it has."""
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if (parent / "cgroup.procs").exists() and (child / name).exists() and not (child / name).read_text().strip():
+            (child / name).write_text((parent / name).read_text())

@@ -1,0 +1,201 @@
+"""A node of the local cluster: containerd, kubelet and kube-proxy in the node's network namespace."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.cluster import cgroups, image_store, mounts, node_configs
+from e2e.cluster.controlplane import ControlPlane
+from e2e.cluster.network import Network, NodeNetwork
+from e2e.cluster.node_configs import NodeDirectories
+from e2e.cluster.processes import Daemon, end
+from e2e.host import CommandError, run
+from e2e.toolchain import binary, kube_link_dir
+
+_RESULTS = Path("/var/lib/cni/results")
+"""Where CNI keeps its results; libcni offers no other place."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node. ``start`` and ``stop`` may be called in any state."""
+
+    plane: ControlPlane
+    network: Network
+    addresses: NodeNetwork
+    directories: NodeDirectories
+
+    @property
+    def name(self) -> str:
+        return self.addresses.node
+
+    @property
+    def cgroup(self) -> str:
+        return f"{self.plane.name}/{self.name}"
+
+    def start_runtime(self) -> None:
+        """Start containerd, with the node's network and cgroup, and wait for it.
+
+        Raises:
+            ProcessError: it does not come up.
+        """
+        cgroups.create(self.cgroup)
+        for directory in (self.directories.cni, self.directories.store, self.directories.run):
+            directory.mkdir(parents=True, exist_ok=True)
+        (self.directories.home / "containerd.toml").write_text(node_configs.containerd(self.directories))
+        name = f"{self.plane.name}-{self.name}"
+        plugin = node_configs.cni(name, self.addresses, self.directories.run / "leases")
+        (self.directories.cni / "10-trireme.conflist").write_text(plugin)
+        daemon = self._containerd()
+        if daemon.start():
+            daemon.wait(self._runtime_ready, seconds=30)
+
+    def start(self) -> None:
+        """Start what does not run; the node becomes Ready some seconds later.
+
+        Raises:
+            ProcessError: containerd does not come up.
+        """
+        self.start_runtime()
+        self._kubelet().start()
+        self._kube_proxy().start()
+        self.network.plug(self.name)
+
+    def stop(self) -> None:
+        """What happens when the machine loses its power: no process, mount or answer remains, the disk does."""
+        if (self.network.namespace()) in self.network.existing():
+            self.network.unplug(self.name)
+        self._daemon("kubelet", ()).stop(grace_seconds=0)
+        self._daemon("kube-proxy", ()).stop(grace_seconds=0)
+        end(cgroups.processes(self.cgroup), grace_seconds=0)
+        end(self._shims(), grace_seconds=0)
+        self._daemon("containerd", ()).stop(grace_seconds=2)
+        end(cgroups.processes(self.cgroup) | self._shims(), grace_seconds=0)
+        for socket in self._shim_sockets():
+            socket.unlink(missing_ok=True)
+        mounts.unmount(self.directories.home)
+        shutil.rmtree(self.directories.run, ignore_errors=True)
+        cgroups.remove(self.cgroup)
+        for result in self._cni_results():
+            result.unlink(missing_ok=True)
+
+    def forget_pods(self) -> None:
+        """Remove what containerd remembers of pods, so that its images can serve another cluster; it must run."""
+        for container in self.ctr("containers", "list", "--quiet").split():
+            self.ctr("containers", "delete", container)
+
+    def alive(self) -> dict[str, bool]:
+        """Which of the node's processes run, by name."""
+        return {name: self._daemon(name, ()).pid() is not None for name in ("containerd", "kubelet", "kube-proxy")}
+
+    def images(self) -> dict[str, str]:
+        """What the node's store has: digests by image name."""
+        return image_store.listed(self.ctr("images", "list"))
+
+    def load_image(self, archive: Path, wanted: dict[str, str]) -> bool:
+        """Import the images ``wanted`` from the archive, unless the store has them; says whether it had to."""
+        if image_store.complete(wanted, self.images()):
+            return False
+        self.ctr("images", "import", str(archive))
+        return True
+
+    def ctr(self, *words: str) -> str:
+        """Run containerd's own client on this node.
+
+        Raises:
+            CommandError: it failed.
+        """
+        address = f"--address={self.directories.socket}"
+        return run([binary("ctr"), address, f"--namespace={image_store.NAMESPACE}", *words])
+
+    def leftovers(self) -> list[str]:
+        """What a stopped node should not have."""
+        left = [f"process {pid} in cgroup {self.cgroup}" for pid in sorted(cgroups.processes(self.cgroup))]
+        left += [f"mount {point}" for point in mounts.below(self.directories.home)]
+        left += [f"CNI result {path}" for path in self._cni_results()]
+        return left
+
+    def _runtime_ready(self) -> bool:
+        try:
+            self.ctr("version")
+        except CommandError:
+            return False
+        return True
+
+    def _containerd(self) -> Daemon:
+        config = self.directories.home / "containerd.toml"
+        # It finds its shim on PATH.
+        path = (
+            f"{binary('containerd-shim-runc-v2').parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        )
+        return self._daemon("containerd", (str(binary("containerd")), f"--config={config}"), {"PATH": path})
+
+    def _kubelet(self) -> Daemon:
+        plane, name = self.plane, f"system:node:{self.name}"
+        kubeconfig = plane.client(f"kubelet-{self.name}", common_name=name, organization="system:nodes")
+        serving = plane.authority.issue(
+            f"kubelet-serving-{self.name}", common_name=name, addresses=[self.addresses.address], names=[self.name]
+        )
+        config = self.directories.home / "kubelet.yaml"
+        config.write_text(
+            node_configs.kubelet(
+                self.directories,
+                self.addresses,
+                cgroup=self.cgroup,
+                authority=plane.authority.pair.certificate,
+                serving=serving,
+            )
+        )
+        arguments = node_configs.kubelet_arguments(
+            self.directories, self.addresses, config=config, kubeconfig=kubeconfig
+        )
+        return self._daemon("kubelet", (str(kube_link_dir() / "kubelet"), *arguments))
+
+    def _kube_proxy(self) -> Daemon:
+        return kube_proxy(
+            self.plane,
+            directory=self.directories.home,
+            node=self.name,
+            address=self.addresses.address,
+            enter=self.network.enter(self.name),
+        )
+
+    def _daemon(self, name: str, argv: tuple[str, ...], environment: dict[str, str] | None = None) -> Daemon:
+        enter = self.network.enter(self.name)
+        return Daemon(name, argv, self.directories.home, self.plane.name, enter, environment or {})
+
+    def _shims(self) -> set[int]:
+        """The shims of this containerd: they are told its address, and outlive it."""
+        wanted = str(self.directories.socket)
+        found = set()
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = file.read_bytes().decode(errors="replace").split("\0")
+                if Path(words[0]).name == "containerd-shim-runc-v2" and wanted in words:
+                    found.add(int(file.parent.name))
+        return found
+
+    def _shim_sockets(self) -> list[Path]:
+        """The sockets of the shims, which lie outside of containerd's own directories."""
+        found = []
+        for file in self.directories.run.glob("containerd/io.containerd.runtime.v2.task/*/*/bootstrap.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                found.append(Path(str(json.loads(file.read_text())["address"]).removeprefix("unix://")))
+        return found
+
+    def _cni_results(self) -> list[Path]:
+        return sorted(_RESULTS.glob(f"{self.plane.name}-{self.name}-*"))
+
+
+def kube_proxy(plane: ControlPlane, *, directory: Path, node: str, address: str, enter: list[str]) -> Daemon:
+    """The kube-proxy of one network namespace; it acts for the Node object ``node``."""
+    kubeconfig = plane.client("kube-proxy", common_name="system:kube-proxy")
+    config = directory / "kube-proxy.yaml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(node_configs.kube_proxy(kubeconfig=kubeconfig, node=node, address=address))
+    argv = (str(kube_link_dir() / "kube-proxy"), f"--config={config}")
+    return Daemon("kube-proxy", argv, directory, plane.name, enter)
