@@ -160,21 +160,21 @@ def test_package_lists_are_updated_when_an_installation_fails(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("uid", "apt", "message"),
+    ("uid", "programs", "message"),
     [
-        pytest.param(0, False, "no apt-get on this machine: install buildah", id="not a Debian"),
-        pytest.param(1000, True, "sudo apt-get install --no-install-recommends buildah", id="not root"),
+        pytest.param(0, (), "no apt-get on this machine: install buildah", id="not a Debian"),
+        pytest.param(1000, ("apt-get",), "sudo apt-get install --no-install-recommends buildah", id="not root"),
     ],
 )
 def test_the_way_out_is_said(
     uid: int,
-    apt: bool,
+    programs: tuple[str, ...],
     message: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if apt:
-        executable(tmp_path / "apt-get", "exit 1")
+    for program in programs:
+        executable(tmp_path / program, "exit 1")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("os.geteuid", lambda: uid)
     with pytest.raises(HostError, match=message):

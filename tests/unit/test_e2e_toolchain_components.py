@@ -1,0 +1,195 @@
+"""What the parts of the cluster send to it, with a cluster that only listens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.components import gateway, lws, manifest, metrics
+from e2e.host import CommandError
+
+DEPLOYMENT = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "lws-controller-manager"},
+    "spec": {"template": {"spec": {"containers": [{"name": "manager"}]}}},
+}
+WEBHOOK = {"apiVersion": "v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "webhook"}}
+DEFINITION = {"apiVersion": "v1", "kind": "CustomResourceDefinition", "metadata": {"name": "things.example.org"}}
+
+
+class Listener:
+    """Remembers each kubectl call; answers ``kustomize`` with three objects and fails what is told to fail."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[tuple[str, ...], str | None]] = []
+        self.kustomization: dict[str, Any] = {}
+        self.failures: dict[str, int] = {}
+
+    def kubectl(self, *args: str, input: str | None = None) -> str:  # noqa: A002
+        self.calls.append((args, input))
+        if self.failures.get(args[0], 0) > 0:
+            self.failures[args[0]] -= 1
+            raise CommandError(["kubectl", *args], 1, "connection refused")
+        if args[0] == "kustomize":
+            folder = Path(args[1])
+            self.kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+            self.kustomization["resolved"] = (folder / self.kustomization["resources"][0]).resolve()
+            return yaml.safe_dump_all([DEFINITION, WEBHOOK, DEPLOYMENT])
+        return ""
+
+    def command(self, *argv: str) -> list[str]:
+        return ["inside", *argv]
+
+    def kubeconfig(self) -> Path:
+        return Path("/kubeconfig")
+
+    def verbs(self) -> list[str]:
+        return [args[0] for args, _ in self.calls]
+
+    def sent(self, verb: str) -> list[list[dict[str, Any]]]:
+        return [json.loads(text)["items"] for args, text in self.calls if args[0] == verb and text and text[0] == "{"]
+
+
+@pytest.fixture
+def cluster() -> Any:
+    return Listener()
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that stands for a downloaded Go module, for all parts."""
+    for part in (lws, metrics, gateway):
+        monkeypatch.setattr(part, "module_dir", lambda *_: tmp_path)
+        monkeypatch.setattr(part, "build_key", lambda name: f"key-of-{name}")
+    return tmp_path
+
+
+def test_lws_is_rendered_from_its_release_with_our_image(cluster: Any, module: Path) -> None:
+    lws.install_lws(cluster, wait=False)
+    assert cluster.kustomization["resolved"] == module.resolve() / "config" / "default"
+    [image] = cluster.kustomization["images"]
+    assert f"{image['newName']}:{image['newTag']}" == "trireme.dev/e2e/lws:dev"
+    [[definition, webhook, deployment]] = cluster.sent("apply")
+    template = deployment["spec"]["template"]
+    assert (definition, webhook) == (DEFINITION, WEBHOOK)
+    assert template["metadata"]["annotations"] == {"trireme.dev/build": "key-of-lws"}
+    assert template["spec"]["containers"] == [{"name": "manager"}]
+    assert manifest.PLATFORM_ZONE in json.dumps(template["spec"]["affinity"])
+    assert cluster.calls[-1][0][-1] == "customresourcedefinition/things.example.org"
+
+
+def test_objects_are_applied_on_the_server_by_one_manager(cluster: Any) -> None:
+    manifest.apply(cluster, [DEFINITION])
+    [(args, _)] = cluster.calls
+    assert args == ("apply", "--server-side", "--force-conflicts", "--field-manager=trireme-e2e", "-f", "-")
+
+
+def test_the_first_refusals_of_the_lws_webhook_are_waited_out(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lws.time, "sleep", lambda _: None)
+    cluster.failures["create"] = 2
+    lws.wait_for_lws(cluster)
+    assert cluster.verbs() == ["rollout", "create", "create", "create"]
+    assert "--dry-run=server" in cluster.calls[-1][0]
+
+
+def test_a_webhook_that_never_answers_is_an_error(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 45))
+    monkeypatch.setattr(lws, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: next(clock)))
+    cluster.failures["create"] = 1000
+    with pytest.raises(CommandError, match="connection refused"):
+        lws.wait_for_lws(cluster)
+    assert cluster.verbs().count("create") == 2
+
+
+def test_lws_goes_without_its_webhooks_in_the_way(cluster: Any, module: Path) -> None:
+    lws.remove_lws(cluster)
+    kinds = [[item["kind"] for item in items] for items in cluster.sent("delete")]
+    assert kinds == [["MutatingWebhookConfiguration"], ["CustomResourceDefinition", "Deployment"]]
+
+
+def test_a_part_that_does_not_come_up_says_what_its_pods_wait_for(cluster: Any) -> None:
+    cluster.failures["rollout"] = 1
+    with pytest.raises(manifest.ComponentError, match="kube-system/metrics-server is not ready after 120 s") as caught:
+        metrics.wait_for_metrics_server(cluster)
+    assert cluster.verbs() == ["rollout", "get", "events"]
+    assert "python -m e2e.images" in str(caught.value)
+
+
+def test_the_chart_gets_its_default_values_and_refuses_new_variables() -> None:
+    text = "image: ${GatewayImage}\npolicy: ${GatewayImagePullPolicy}\n"
+    assert yaml.safe_load(gateway._chart_values(text)) == {
+        "image": "trireme.dev/e2e/envoy-gateway:dev",
+        "policy": "IfNotPresent",
+    }
+    with pytest.raises(KeyError, match="Unknown"):
+        gateway._chart_values("${Unknown}")
+
+
+@pytest.fixture
+def chart(module: Path) -> Path:
+    folder = module / "charts" / "gateway-helm"
+    folder.mkdir(parents=True)
+    (folder / "values.tmpl.yaml").write_text("image: ${GatewayImage}\n")
+    return folder
+
+
+class Helm:
+    """Stands for the helm program: keeps the one release's description."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.description: str | None = None
+        self.status = "deployed"
+        self.installs: list[dict[str, Any]] = []
+        monkeypatch.setattr(gateway, "run", self.run)
+        monkeypatch.setattr(gateway, "binary", lambda name: Path("/bin", name))
+
+    def run(self, argv: list[str]) -> str:
+        start = ["inside", "/bin/helm", "--kubeconfig", "/kubeconfig", "--namespace", "envoy-gateway-system"]
+        assert argv[:6] == start
+        if argv[6] == "status":
+            if self.description is None:
+                raise CommandError(argv, 1, "release: not found")
+            return json.dumps({"info": {"description": self.description, "status": self.status}})
+        assert argv[6:8] == ["upgrade", "--install"]
+        assert (Path(argv[9]) / "values.yaml").read_text() == "image: trireme.dev/e2e/envoy-gateway:dev\n"
+        self.installs.append(yaml.safe_load(Path(argv[argv.index("--values") + 1]).read_text()))
+        self.description = argv[argv.index("--description") + 1]
+        return ""
+
+
+def test_the_chart_is_installed_once(cluster: Any, chart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helm = Helm(monkeypatch)
+    gateway._install_chart(cluster)
+    gateway._install_chart(cluster)
+    [values] = helm.installs
+    assert values["deployment"]["pod"]["annotations"] == {"trireme.dev/build": "key-of-envoy-gateway"}
+    assert values["crds"] == {"enabled": False}
+
+
+@pytest.mark.parametrize("change", ["the program", "the chart", "the installation failed"])
+def test_the_chart_is_installed_again(change: str, cluster: Any, chart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helm = Helm(monkeypatch)
+    gateway._install_chart(cluster)
+    if change == "the program":
+        monkeypatch.setattr(gateway, "build_key", lambda _: "other")
+    elif change == "the chart":
+        (chart / "Chart.yaml").write_text("version: 2\n")
+    else:
+        helm.status = "failed"
+    gateway._install_chart(cluster)
+    assert len(helm.installs) == 2
+
+
+def test_the_class_puts_envoy_into_the_platform_zone_behind_a_cluster_ip() -> None:
+    proxy, klass = gateway._gateway_class()
+    kubernetes = proxy["spec"]["provider"]["kubernetes"]
+    assert kubernetes["envoyService"] == {"type": "ClusterIP"}
+    assert manifest.PLATFORM_ZONE in json.dumps(kubernetes["envoyDeployment"]["pod"]["affinity"])
+    assert klass["spec"]["parametersRef"]["name"] == proxy["metadata"]["name"]
+    assert klass["metadata"]["name"] == "envoy"
