@@ -30,6 +30,7 @@ def build(*names: str) -> dict[str, Path]:
         UnknownTargetError: a name is not in ``targets.TARGETS``.
         host.CommandError: a build failed; its whole output is in ``images/logs`` of the cache.
         host.HostError: the machine has neither Docker nor what buildah needs.
+
     """
     for name in names:
         if name not in TARGETS:

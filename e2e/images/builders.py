@@ -2,7 +2,7 @@
 
 Both are given the same Dockerfiles, build arguments and named contexts, and both write an archive that
 containerd imports: an OCI archive from buildah, the format of ``docker save`` (an OCI layout too) from Docker.
-Layers are left uncompressed, because an archive is read on this machine only, and by several nodes.
+Layers are compressed lightly: an archive stays on this machine, where several nodes unpack it at once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from e2e.images import base
 
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 _BASE_NAME = f"localhost/trireme-base:{base.SUITE}"
+_COMPRESSION = ("--compression-format=zstd", "--compression-level=1")
 _DOCKER_BASE = f"debian:{base.SUITE}-slim"
 
 
@@ -69,7 +70,7 @@ class Docker:
 class Buildah:
     """Builds as root with buildah; its images and containers lie in the cache, apart from the machine's own."""
 
-    identity = f"buildah {base.SUITE} {base.identity()}"
+    identity = " ".join(("buildah", base.SUITE, base.identity(), *_COMPRESSION))
 
     def prepare(self) -> None:
         host.require_root()
@@ -82,7 +83,7 @@ class Buildah:
         argv += [f"--timestamp={base.SOURCE_DATE_EPOCH}", *_options(recipe, base_image=_BASE_NAME)]
         with _store_locked():
             host.run([*argv, str(recipe.context)], log=log)
-            self._run("push", "--disable-compression", recipe.tag, f"oci-archive:{archive}:{recipe.tag}")
+            self._run("push", *_COMPRESSION, recipe.tag, f"oci-archive:{archive}:{recipe.tag}")
 
     def _ensure_base(self) -> None:
         tarball = base.tarball()

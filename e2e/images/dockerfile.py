@@ -17,6 +17,7 @@ def closure(text: str, stage: str) -> str:
 
     Raises:
         UnknownStageError: no stage has that name.
+
     """
     head, stages = _split(text)
     if stage not in stages:
@@ -32,7 +33,8 @@ def closure(text: str, stage: str) -> str:
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
-    head, stages, current = "", {}, ""
+    head, current = "", ""
+    stages: dict[str, str] = {}
     for line in text.splitlines(keepends=True):
         if line.startswith("#"):
             continue
