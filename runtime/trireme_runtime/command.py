@@ -1,0 +1,70 @@
+"""The engine's command line and environment in this pod: the user's, plus what depends on the pod's index.
+
+Sources: vllm/config/parallel.py and vllm/engine/arg_utils.py of 0.24 to 0.33. The last of two equal flags
+wins in vLLM's parser, so what is appended here holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from trireme_runtime.environment import ContractError, Environment
+from trireme_runtime.limits import Limits
+
+_DISTRIBUTED_TIMEOUT_SECONDS = 1800
+"""Of the process groups. All launchers start their engines together, so it does not have to cover image pulls;
+it has to cover ranks that load their weights at different speed (torch's own default for gloo is the same)."""
+
+_ENVIRONMENT_DEFAULTS = {
+    # A step that never answers (network cut, hung NCCL) fails the engine after this time instead of after 300 s.
+    "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "120",
+}
+_SECRET_FLAGS = ("--api-key", "--hf-token")
+
+
+def engine_command(base: Sequence[str], environment: Environment, limits: Limits) -> list[str]:
+    """``base`` (the launcher's own arguments) with the parallel flags of this pod appended.
+
+    Raises ContractError when ``base`` is empty.
+    """
+    if not base:
+        raise ContractError(
+            "the engine's command is missing; expected it as the launcher's arguments, "
+            "for example: python3 /trireme/runtime.pyz vllm serve MODEL"
+        )
+    command = [*base]
+    command += ["--tensor-parallel-size", str(environment.tensor_parallel_size)]
+    command += ["--pipeline-parallel-size", str(environment.pipeline_parallel_size)]
+    if environment.group_size > 1:
+        command += _node_flags(environment)
+    return [*command, "--shutdown-timeout", str(limits.engine_shutdown)]
+
+
+def _node_flags(environment: Environment) -> list[str]:
+    # The leader needs no DNS for itself; workers reach it by the name that outlives its pod.
+    master = environment.pod_ip if environment.is_leader else environment.leader_address
+    flags = ["--nnodes", str(environment.group_size), "--node-rank", str(environment.worker_index)]
+    flags += ["--master-addr", master, "--master-port", str(environment.master_port)]
+    flags += ["--distributed-executor-backend", "mp"]
+    flags += ["--distributed-timeout-seconds", str(_DISTRIBUTED_TIMEOUT_SECONDS)]
+    return flags if environment.is_leader else [*flags, "--headless"]
+
+
+def engine_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The pod's environment with the engine's time limits where the user set none."""
+    return {**_ENVIRONMENT_DEFAULTS, **variables}
+
+
+def without_secrets(command: Sequence[str]) -> list[str]:
+    """``command`` as it may be logged and shown: values of secret flags are replaced."""
+    shown: list[str] = []
+    hiding = False
+    for word in command:
+        if word.startswith("-"):
+            flag, equals, _ = word.partition("=")
+            hiding = flag.replace("_", "-") in _SECRET_FLAGS and not equals
+            secret_value = bool(equals) and flag.replace("_", "-") in _SECRET_FLAGS
+            shown.append(f"{flag}=***" if secret_value else word)
+        else:
+            shown.append("***" if hiding else word)
+    return shown

@@ -1,0 +1,139 @@
+"""The launcher's environment, read once and checked: see "Environment" in docs/contract.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CONTRACT_VERSION = 1
+
+_PORT = (1, 65535)
+_SIZE = (1, 1 << 16)
+_SECONDS = (0, 86400)
+TERMINATION_LOG = "/dev/termination-log"
+
+
+class ContractError(Exception):
+    """The pod's environment or command breaks the contract; the message names each variable and the way out."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the pod says about itself, its group and its resource; times in seconds."""
+
+    cluster: str
+    zone: str
+    pod_name: str
+    pod_namespace: str
+    pod_uid: str
+    pod_ip: str
+    leader_address: str
+    group_size: int
+    worker_index: int
+    tensor_parallel_size: int
+    pipeline_parallel_size: int
+    ranks_per_pod: int
+    engine_port: int
+    launcher_port: int
+    master_port: int
+    grace_seconds: int
+    settle_seconds: int
+    termination_log: str = TERMINATION_LOG
+
+    @property
+    def is_leader(self) -> bool:
+        return self.worker_index == 0
+
+    @property
+    def role(self) -> str:
+        return "leader" if self.is_leader else "worker"
+
+
+def parse(variables: Mapping[str, str]) -> Environment:
+    """The environment as the contract wants it.
+
+    Raises ContractError with every fault found, not only the first.
+    """
+    reader = _Reader(variables)
+    reader.version()
+    environment = Environment(
+        cluster=reader.text("TRIREME_CLUSTER"),
+        zone=reader.text("TRIREME_ZONE", may_be_empty=True),
+        pod_name=reader.text("TRIREME_POD_NAME"),
+        pod_namespace=reader.text("TRIREME_POD_NAMESPACE"),
+        pod_uid=reader.text("TRIREME_POD_UID"),
+        pod_ip=reader.text("TRIREME_POD_IP"),
+        leader_address=reader.text("LWS_LEADER_ADDRESS"),
+        group_size=reader.number("LWS_GROUP_SIZE", _SIZE),
+        worker_index=reader.number("LWS_WORKER_INDEX", (0, _SIZE[1])),
+        tensor_parallel_size=reader.number("TRIREME_TENSOR_PARALLEL_SIZE", _SIZE),
+        pipeline_parallel_size=reader.number("TRIREME_PIPELINE_PARALLEL_SIZE", _SIZE),
+        ranks_per_pod=reader.number("TRIREME_RANKS_PER_POD", _SIZE),
+        engine_port=reader.number("TRIREME_ENGINE_PORT", _PORT),
+        launcher_port=reader.number("TRIREME_LAUNCHER_PORT", _PORT),
+        master_port=reader.number("TRIREME_MASTER_PORT", _PORT),
+        grace_seconds=reader.number("TRIREME_GRACE_SECONDS", (1, _SECONDS[1])),
+        settle_seconds=reader.number("TRIREME_SETTLE_SECONDS", _SECONDS),
+        termination_log=variables.get("TRIREME_TERMINATION_LOG", TERMINATION_LOG),
+    )
+    if not reader.faults:
+        reader.faults += _inconsistencies(environment)
+    if reader.faults:
+        raise ContractError("; ".join(reader.faults))
+    return environment
+
+
+class _Reader:
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.faults: list[str] = []
+
+    def version(self) -> None:
+        value = self._variables.get("TRIREME_CONTRACT")
+        if value != str(CONTRACT_VERSION):
+            shown = "missing" if value is None else repr(value)
+            self.faults.append(
+                f"TRIREME_CONTRACT is {shown}; this launcher speaks contract version {CONTRACT_VERSION}: "
+                "install operator and launcher of the same release"
+            )
+
+    def text(self, name: str, *, may_be_empty: bool = False) -> str:
+        value = self._variables.get(name)
+        if value is None or not (value or may_be_empty):
+            shown = "missing" if value is None else "empty"
+            self.faults.append(f"{name} is {shown}; expected a text{_setter(name)}")
+            return ""
+        return value
+
+    def number(self, name: str, limits: tuple[int, int]) -> int:
+        value = self._variables.get(name)
+        low, high = limits
+        # str.isdigit takes digits of other scripts, which int() would take as well: only ASCII is meant.
+        if value is not None and value.isascii() and value.isdigit() and low <= int(value) <= high:
+            return int(value)
+        shown = "missing" if value is None else repr(value)
+        self.faults.append(f"{name} is {shown}; expected a whole number from {low} to {high}{_setter(name)}")
+        return low
+
+
+def _setter(name: str) -> str:
+    who = "LeaderWorkerSet" if name.startswith("LWS_") else "the operator"
+    return f", set by {who}"
+
+
+def _inconsistencies(environment: Environment) -> list[str]:
+    faults = []
+    if environment.worker_index >= environment.group_size:
+        faults.append(
+            f"LWS_WORKER_INDEX is {environment.worker_index}; expected less than LWS_GROUP_SIZE, "
+            f"which is {environment.group_size}"
+        )
+    have = environment.ranks_per_pod * environment.group_size
+    want = environment.tensor_parallel_size * environment.pipeline_parallel_size
+    if have != want:
+        faults.append(
+            f"TRIREME_RANKS_PER_POD x LWS_GROUP_SIZE is {environment.ranks_per_pod} x {environment.group_size}"
+            f" = {have}; "
+            f"expected TRIREME_TENSOR_PARALLEL_SIZE x TRIREME_PIPELINE_PARALLEL_SIZE = {want}"
+        )
+    return faults

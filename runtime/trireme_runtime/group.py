@@ -1,0 +1,64 @@
+"""The group as this pod sees it: may the engine start, can the group serve, is the leader gone."""
+
+from __future__ import annotations
+
+from trireme_runtime import members
+from trireme_runtime.drain import WorkerView
+from trireme_runtime.environment import Environment
+from trireme_runtime.members import Member
+from trireme_runtime.watch import MemberWatch
+
+LEADER_INDEX = 0
+
+
+class Group:
+    """A leader watches all its workers, a worker its leader; a group of one pod watches nobody."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._is_leader = environment.is_leader
+        self._joined: dict[int, str] = {}
+        port = environment.launcher_port
+        if environment.is_leader:
+            self._watches = {
+                index: MemberWatch(f"worker {index}", members.worker_address(environment.leader_address, index), port)
+                for index in range(1, environment.group_size)
+            }
+        else:
+            self._watches = {LEADER_INDEX: MemberWatch("the leader", environment.leader_address, port)}
+
+    def waits_for(self, now: float) -> str:
+        """Why this pod's engine must not start yet."""
+        if trouble := self._trouble(now):
+            return trouble
+        seen = self._members()
+        return members.leader_waits_for(seen) if self._is_leader else members.worker_waits_for(seen[LEADER_INDEX])
+
+    def join(self) -> None:
+        """Only the pods that are seen now count from here on."""
+        self._joined = {index: member.pod_uid for index, member in self._members().items()}
+
+    def obstacle(self, now: float) -> str:
+        """Why the group cannot serve, after this pod's engine started."""
+        if trouble := self._trouble(now):
+            return trouble
+        seen = self._members()
+        if self._is_leader:
+            return members.leader_obstacle(seen, self._joined)
+        return members.worker_obstacle(seen[LEADER_INDEX], self._joined[LEADER_INDEX])
+
+    def leader_view(self, now: float, elapsed: float) -> WorkerView:
+        """What a worker that got SIGTERM ``elapsed`` seconds ago knows of its leader."""
+        watch = self._watches[LEADER_INDEX]
+        leader = watch.latest
+        return WorkerView(
+            elapsed=elapsed,
+            leader_refusals=watch.pulse.refusals,
+            leader_silent_for=watch.pulse.silent_for(now),
+            leader_replaced=leader is not None and leader.pod_uid != self._joined.get(LEADER_INDEX),
+        )
+
+    def _members(self) -> dict[int, Member]:
+        return {index: watch.latest for index, watch in self._watches.items() if watch.latest is not None}
+
+    def _trouble(self, now: float) -> str:
+        return next((trouble for watch in self._watches.values() if (trouble := watch.pulse.trouble(now))), "")

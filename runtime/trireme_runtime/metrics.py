@@ -1,0 +1,57 @@
+"""The launcher's metrics as Prometheus text, and the engine's two that say how long its queue is."""
+
+from __future__ import annotations
+
+import math
+
+from trireme_runtime.stage import Stage
+
+_QUEUE = ("vllm:num_requests_running", "vllm:num_requests_waiting")
+
+
+def queue_length(engine_metrics: str) -> int | None:
+    """Requests running and waiting, summed over all engines; None when the text has neither metric."""
+    total = 0
+    found = False
+    for line in engine_metrics.splitlines():
+        name, brace, rest = line.partition("{")
+        if not brace:
+            name, _, rest = line.partition(" ")
+        if name not in _QUEUE:
+            continue
+        try:
+            value = float(rest.rpartition("}")[2].split()[0])
+        except (IndexError, ValueError):
+            continue
+        if math.isfinite(value):
+            total += int(value)
+            found = True
+    return total if found else None
+
+
+def text(*, info: dict[str, str], stage: Stage, engine_healthy: bool, queue: int | None) -> str:
+    """What ``/metrics`` answers; the queue's length is left out where it is not known, as staleness is no zero."""
+    lines = [
+        *_head("trireme_launcher_info", "Which pod this launcher runs in."),
+        f"trireme_launcher_info{_labels(info)} 1",
+    ]
+    lines += _head("trireme_launcher_stage", "1 for the stage that the pod is in, else 0.")
+    lines += [f"trireme_launcher_stage{_labels({'stage': each.value})} {int(each is stage)}" for each in Stage]
+    lines += _head("trireme_launcher_engine_healthy", "1 while the engine's process runs and, on a leader, answers.")
+    lines.append(f"trireme_launcher_engine_healthy {int(engine_healthy)}")
+    if queue is not None:
+        lines += _head("inference_queue_length", "Requests waiting and running in the engines of this group.")
+        lines.append(f"inference_queue_length {queue}")
+    return "\n".join([*lines, ""])
+
+
+def _head(name: str, description: str) -> list[str]:
+    return [f"# HELP {name} {description}", f"# TYPE {name} gauge"]
+
+
+def _labels(values: dict[str, str]) -> str:
+    return "{" + ",".join(f'{key}="{_escaped(value)}"' for key, value in values.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

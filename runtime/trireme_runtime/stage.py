@@ -1,0 +1,51 @@
+"""The stage of a pod, a function of what is known now: nothing is remembered that could be out of date."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Stage(str, enum.Enum):
+    """Where a pod is between its start and its end; see docs/contract.md."""
+
+    WAITING = "Waiting"
+    LOADING = "Loading"
+    READY = "Ready"
+    DRAINING = "Draining"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What decides the stage; an empty text means that there is nothing to say.
+
+    obstacle: on a leader why the group cannot serve, on a worker why the leader says that it does not.
+    failure: the first cause, once there is one.
+    draining: what the drain waits for, once SIGTERM came.
+    """
+
+    engine_running: bool = False
+    obstacle: str = ""
+    failure: str = ""
+    draining: str = ""
+
+
+def judge(facts: Facts) -> tuple[Stage, str]:
+    """The stage and the reason why it is not a later one."""
+    if facts.failure:
+        return Stage.FAILED, facts.failure
+    if facts.draining:
+        return Stage.DRAINING, facts.draining
+    if not facts.engine_running:
+        return Stage.WAITING, facts.obstacle
+    if facts.obstacle:
+        return Stage.LOADING, facts.obstacle
+    return Stage.READY, ""
+
+
+def is_ready(stage: Stage, *, is_leader: bool, engine_running: bool) -> bool:
+    """Whether the pod may be counted: a leader when its group serves, a worker while it holds its ranks."""
+    if is_leader:
+        return stage is Stage.READY
+    return engine_running and stage is not Stage.FAILED

@@ -1,0 +1,60 @@
+"""What the launcher says about its pod: one immutable snapshot, replaced by the main loop, read by the server."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from trireme_runtime import log, stage
+from trireme_runtime.environment import CONTRACT_VERSION, Environment
+from trireme_runtime.ranks import Rank
+from trireme_runtime.stage import Stage
+
+
+@dataclass(frozen=True)
+class Status:
+    """``stage_since`` in seconds since the epoch, ``published`` on the monotonic clock; ``command`` without secrets."""
+
+    environment: Environment
+    ranks: tuple[Rank, ...]
+    command: tuple[str, ...]
+    stage: Stage
+    reason: str
+    stage_since: float
+    published: float
+    engine_pid: int | None
+    engine_running: bool
+    engine_healthy: bool
+
+    @property
+    def ready(self) -> bool:
+        return stage.is_ready(self.stage, is_leader=self.environment.is_leader, engine_running=self.engine_running)
+
+    def line(self) -> str:
+        """Stage and reason in one line, the body of ``/readyz``."""
+        return f"{self.stage.value}: {self.reason}" if self.reason else self.stage.value
+
+    def as_json(self) -> bytes:
+        """The body of ``/statusz``."""
+        return json.dumps(
+            {
+                "contract": CONTRACT_VERSION,
+                "role": self.environment.role,
+                "stage": self.stage.value,
+                "stageSince": log.timestamp(self.stage_since),
+                "reason": self.reason,
+                "cluster": self.environment.cluster,
+                "zone": self.environment.zone,
+                "pod": self.environment.pod_name,
+                "podUID": self.environment.pod_uid,
+                "nodeRank": self.environment.worker_index,
+                "nodes": self.environment.group_size,
+                "ranks": [rank.as_json() for rank in self.ranks],
+                "command": list(self.command),
+                "engine": {
+                    "pid": self.engine_pid,
+                    "running": self.engine_running,
+                    "healthy": self.engine_healthy,
+                },
+            }
+        ).encode()

@@ -1,0 +1,106 @@
+"""Who is asked once a second, each in a thread of its own, so that a slow answer delays nobody else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from trireme_runtime import fetch, members, metrics
+from trireme_runtime.members import Member
+from trireme_runtime.pulse import Pulse
+
+INTERVAL_SECONDS = 1.0
+_EAGER_INTERVAL_SECONDS = 0.25
+_MEMBER_TIMEOUT_SECONDS = 1.0
+_ENGINE_TIMEOUT_SECONDS = 2.0
+_OK = 200
+
+
+class MemberWatch:
+    """Asks another launcher of the group for its ``/statusz``."""
+
+    def __init__(self, name: str, host: str, port: int) -> None:
+        self.pulse = Pulse(name)
+        self.latest: Member | None = None
+        self._host = host
+        self._port = port
+        _every(self._ask, eager=lambda: bool(self.pulse.trouble(time.monotonic())), name=f"watch-{name}")
+
+    def _ask(self) -> None:
+        try:
+            answer = fetch.get(self._host, self._port, "/statusz", timeout_seconds=_MEMBER_TIMEOUT_SECONDS)
+            self.latest = members.parse(answer.body)
+        except fetch.RefusedError as error:
+            self.pulse.refuse(str(error))
+        except (fetch.UnreachableError, ValueError) as error:
+            self.pulse.miss(str(error))
+        else:
+            self.pulse.beat(time.monotonic())
+
+
+class EngineWatch:
+    """Asks the engine of this pod for its ``/health`` and, while it drains, for its unfinished requests."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.pulse = Pulse("the engine")
+        self.unfinished: int | None = None
+        self._host = host
+        self._port = port
+        self._idle_since: float | None = None
+        self._draining = False
+        _every(self._ask, eager=lambda: self._draining or not self.ever_healthy, name="watch-engine")
+
+    @property
+    def ever_healthy(self) -> bool:
+        return self.pulse.silent_for(time.monotonic()) != float("inf")
+
+    def begin_drain(self) -> None:
+        """From now on count what is unfinished; earlier counts do not matter."""
+        self._draining = True
+
+    def idle_for(self, now: float) -> float:
+        """Seconds for which nothing was running or waiting."""
+        return 0.0 if self._idle_since is None else now - self._idle_since
+
+    def queue_length(self) -> int | None:
+        """Requests running and waiting, asked now; None when the engine does not say."""
+        try:
+            answer = fetch.get(self._host, self._port, "/metrics", timeout_seconds=_MEMBER_TIMEOUT_SECONDS)
+        except (fetch.RefusedError, fetch.UnreachableError):
+            return None
+        return metrics.queue_length(answer.body.decode("utf-8", errors="replace")) if answer.status == _OK else None
+
+    def _ask(self) -> None:
+        self._ask_health()
+        if self._draining:
+            asked = time.monotonic()
+            self.unfinished = self.queue_length()
+            if self.unfinished != 0:
+                self._idle_since = None
+            elif self._idle_since is None:
+                self._idle_since = asked
+
+    def _ask_health(self) -> None:
+        try:
+            answer = fetch.get(self._host, self._port, "/health", timeout_seconds=_ENGINE_TIMEOUT_SECONDS)
+        except fetch.RefusedError as error:
+            self.pulse.refuse(str(error))
+        except fetch.UnreachableError as error:
+            self.pulse.miss(str(error))
+        else:
+            if answer.status == _OK:
+                self.pulse.beat(time.monotonic())
+            else:
+                self.pulse.refuse(f"/health answers {answer.status}")
+
+
+def _every(ask: Callable[[], None], *, eager: Callable[[], bool], name: str) -> None:
+    def loop() -> None:
+        while True:
+            started = time.monotonic()
+            ask()
+            interval = _EAGER_INTERVAL_SECONDS if eager() else INTERVAL_SECONDS
+            time.sleep(max(0.0, started + interval - time.monotonic()))
+
+    threading.Thread(target=loop, name=name, daemon=True).start()
