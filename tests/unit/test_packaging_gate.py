@@ -1,0 +1,194 @@
+"""The gate tells the truth: what it counts, what it leaves out, how it ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from e2e import gate, results
+from e2e.gate import Outcome, Phase
+from e2e.results import Results
+
+JUNIT = """<?xml version="1.0" encoding="utf-8"?>
+<testsuites><testsuite name="pytest">
+ <testcase classname="a" name="passes"/>
+ <testcase classname="a" name="fails"><failure message="assert 1 == 2"/></testcase>
+ <testcase classname="a" name="fixture_breaks"><error message="boom"/></testcase>
+ <testcase classname="a" name="has_no_gpu"><skipped type="pytest.skip" message="no GPU on this machine"/></testcase>
+ <testcase classname="a" name="is_lazy"><skipped type="pytest.skip" message="too slow"/></testcase>
+ <testcase classname="a" name="known_bug"><skipped type="pytest.xfail" message="upstream"/></testcase>
+</testsuite></testsuites>
+"""
+
+
+def python(name: str, code: str, *, needs: tuple[str, ...] = (), always: bool = False) -> Phase:
+    return Phase(name, (sys.executable, "-c", code), 30, needs=needs, always=always)
+
+
+def test_results_are_counted_as_a_person_would(tmp_path: Path) -> None:
+    (tmp_path / "unit.xml").write_text(JUNIT)
+
+    found = results.read([tmp_path / "unit.xml"])
+
+    assert str(found) == "2 passed, 2 failed, 2 skipped"
+    assert found.unexcused == ("a::is_lazy: too slow",)
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param(None, id="pytest never wrote it"), pytest.param("<testsuites><te", id="pytest was killed")]
+)
+def test_a_result_file_that_is_not_whole_counts_as_nothing(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "unit.xml"
+    if text is not None:
+        file.write_text(text)
+
+    assert results.read([file]) == Results()
+
+
+def test_a_failed_phase_stops_what_needs_it_and_nothing_else(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    note = f"open({str(marks)!r}, 'a').write('%s ')"
+    rescued: list[bool] = []
+
+    outcomes = gate.run_all(
+        [
+            python("broken", "raise SystemExit(3)"),
+            python("independent", note % "independent"),
+            python("dependent", note % "dependent", needs=("broken",)),
+            python("after-that", note % "after-that", needs=("dependent",)),
+            python("down", note % "down", always=True),
+        ],
+        tmp_path,
+        rescue=lambda _folder: rescued.append("down" not in marks.read_text()),
+    )
+
+    assert [outcome.status for outcome in outcomes] == [3, 0, None, None, 0]
+    assert marks.read_text() == "independent down "
+    assert rescued == [True], "the cluster's logs are collected once, before it is taken down"
+
+
+def test_nothing_is_collected_when_all_is_well(tmp_path: Path) -> None:
+    outcomes = gate.run_all(
+        [python("fine", ""), python("down", "", always=True)],
+        tmp_path,
+        rescue=lambda _folder: pytest.fail("there is nothing to rescue"),
+    )
+
+    assert all(outcome.good for outcome in outcomes)
+
+
+def test_what_a_phase_says_is_shown_and_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    gate.run_all([python("talk", "import sys; print('out'); print('err', file=sys.stderr)")], tmp_path)
+
+    assert sorted((tmp_path / "talk.log").read_text().split()) == ["err", "out"]
+    assert "out" in capfd.readouterr().out
+
+
+def test_a_phase_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    code = (
+        "import subprocess, sys; "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+        f"open({str(pid)!r}, 'w').write(str(child.pid)); "
+        "child.wait()"
+    )
+    started = time.monotonic()
+
+    status = gate.execute([sys.executable, "-c", code], tmp_path / "hang.log", limit_seconds=2)
+
+    assert status == gate.LATE
+    assert time.monotonic() - started < 15
+    assert "its limit" in (tmp_path / "hang.log").read_text()
+    assert not _alive(int(pid.read_text()))
+
+
+def _alive(pid: int) -> bool:
+    for _ in range(50):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        if state == "Z":
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_tests_that_silently_did_not_run_are_a_failure(tmp_path: Path) -> None:
+    phase = Phase("unit", (sys.executable, "-c", ""), 30, tests=("unit.xml",))
+
+    (outcome,) = gate.run_all([phase], tmp_path)
+
+    assert outcome.status == 1
+
+
+def outcome(name: str, status: int | None, found: Results | None = None) -> Outcome:
+    return Outcome(Phase(name, (), 1, tests=("x.xml",)), status, 1.0, found or Results())
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "strict", "last_line", "status"),
+    [
+        pytest.param(
+            [outcome("check", 0, Results(10)), outcome("e2e", 0, Results(5, 0, 1))],
+            True,
+            "15 passed, 0 failed, 1 skipped",
+            0,
+            id="green, with an excused skip",
+        ),
+        pytest.param(
+            [outcome("check", 2, Results(10)), outcome("e2e", 0, Results(5))],
+            True,
+            "15 passed, 1 failed, 0 skipped",
+            1,
+            id="a lint error counts as one failure",
+        ),
+        pytest.param(
+            [outcome("check", 1, Results(9, 1)), outcome("e2e", None)],
+            True,
+            "9 passed, 1 failed, 0 skipped",
+            1,
+            id="a phase left out is no failure of its own",
+        ),
+        pytest.param(
+            [outcome("check", 0, Results(9, 0, 2, ("a::b: lazy",)))],
+            True,
+            "9 passed, 1 failed, 1 skipped",
+            1,
+            id="in CI a skip without an excuse is a failure",
+        ),
+        pytest.param(
+            [outcome("check", 0, Results(9, 0, 2, ("a::b: lazy",)))],
+            False,
+            "9 passed, 0 failed, 2 skipped",
+            0,
+            id="elsewhere it is not",
+        ),
+    ],
+)
+def test_the_last_line_is_the_sum(
+    outcomes: list[Outcome],
+    strict: bool,  # noqa: FBT001
+    last_line: str,
+    status: int,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert gate.report(outcomes, Path("build/test"), strict=strict) == status
+    assert capfd.readouterr().out.splitlines()[-1] == last_line
+
+
+def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down() -> None:
+    names = [phase.name for phase in gate.phases(Path("build/test"))]
+
+    assert names == ["check", "integration", "images", "cluster", "components", "e2e", "down"]
+    assert [phase.name for phase in gate.phases(Path("build/test")) if phase.always] == ["down"]
+
+
+def test_an_unknown_phase_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gate.main(["--only", "e3e"])
+
+    assert "there is no such phase, only check, integration" in capsys.readouterr().err
