@@ -59,6 +59,7 @@ def remove(group: str, root: Path = ROOT) -> None:
 
     Raises:
         OSError: a process is still in it.
+
     """
     for directory in list(_existing(group, root)):
         below = sorted((path for path in directory.rglob("*") if path.is_dir()), reverse=True)

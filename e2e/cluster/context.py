@@ -37,6 +37,7 @@ def require_own(kubeconfig: Path, context: str) -> None:
 
     Raises:
         ContextError: it is missing, or leads to another cluster.
+
     """
     if not kubeconfig.exists():
         raise ContextError(
@@ -57,6 +58,7 @@ def refuse_elsewhere(words: Sequence[str]) -> None:
 
     Raises:
         ContextError: one does.
+
     """
     for word in words:
         if word == "--":

@@ -70,6 +70,7 @@ class ControlPlane:
         prefix: Words that run a program where ``address`` is (``nsenter --net=...``).
         controllers: Names for the controller manager, ``("*",)`` for all; it is not started without any.
         scheduler: Whether to start the scheduler.
+
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class ControlPlane:
 
         Raises:
             ProcessError: a process ended or did not become ready; shows the end of its log.
+
         """
         certificates = self._certificates()
         self.client("admin", common_name="trireme-admin", organization="system:masters")
@@ -163,6 +165,7 @@ class ControlPlane:
 
         Raises:
             CommandError: kubectl failed.
+
         """
         kubectl = kube_link_dir() / "kubectl"
         own = [f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.directory / 'kubectl-cache'}"]

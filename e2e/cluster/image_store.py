@@ -21,6 +21,7 @@ def archived(archive: Path) -> dict[str, str]:
 
     Raises:
         ImageError: the file is no image archive.
+
     """
     try:
         with tarfile.open(archive) as tar:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.cluster import mounts
 from e2e.host import CommandError, run
 
 API_ADDRESS = "10.90.0.1"
@@ -97,6 +98,7 @@ class Network:
 
         Raises:
             ValueError: there is no such zone.
+
         """
         self._drop(zone, self._links(zone))
 
@@ -105,6 +107,7 @@ class Network:
 
         Raises:
             ValueError: there is no such zone.
+
         """
         self._links(zone)
         self._pass(zone)
@@ -142,7 +145,7 @@ class Network:
     def _add_namespace(self, node: str | None) -> None:
         name = self.namespace(node)
         path = _NAMESPACES / name
-        if path.exists() and not path.is_mount():  # left by a reboot or a crash: a file that is no namespace
+        if path.exists() and not mounts.below(path):  # left by a reboot or a crash: a file that is no namespace
             path.unlink()
         if not path.exists():
             run(["ip", "netns", "add", name])

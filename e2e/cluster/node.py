@@ -42,6 +42,7 @@ class Node:
 
         Raises:
             ProcessError: it does not come up.
+
         """
         cgroups.create(self.cgroup)
         for directory in (self.directories.cni, self.directories.store, self.directories.run):
@@ -54,25 +55,23 @@ class Node:
         if daemon.start():
             daemon.wait(self._runtime_ready, seconds=30)
 
-    def start(self) -> None:
-        """Start what does not run; the node becomes Ready some seconds later.
+    def start(self) -> bool:
+        """Start what does not run; says whether kubelet had to be started, and so has yet to become Ready.
 
         Raises:
             ProcessError: containerd does not come up.
+
         """
-        self.start_runtime()
-        self._kubelet().start()
-        self._kube_proxy().start()
         self.network.plug(self.name)
+        self.start_runtime()
+        self._kube_proxy().start()
+        return self._kubelet().start()
 
     def stop(self) -> None:
         """What happens when the machine loses its power: no process, mount or answer remains, the disk does."""
-        if (self.network.namespace()) in self.network.existing():
+        if self.network.namespace() in self.network.existing():
             self.network.unplug(self.name)
-        self._daemon("kubelet", ()).stop(grace_seconds=0)
-        self._daemon("kube-proxy", ()).stop(grace_seconds=0)
-        end(cgroups.processes(self.cgroup), grace_seconds=0)
-        end(self._shims(), grace_seconds=0)
+        self._end_pods()
         self._daemon("containerd", ()).stop(grace_seconds=2)
         end(cgroups.processes(self.cgroup) | self._shims(), grace_seconds=0)
         for socket in self._shim_sockets():
@@ -84,9 +83,15 @@ class Node:
             result.unlink(missing_ok=True)
 
     def forget_pods(self) -> None:
-        """Remove what containerd remembers of pods, so that its images can serve another cluster; it must run."""
+        """End the pods and remove what containerd knows of them, so that only its images are left; it must run."""
+        self._end_pods()
         for container in self.ctr("containers", "list", "--quiet").split():
             self.ctr("containers", "delete", container)
+
+    def _end_pods(self) -> None:
+        for name in ("kubelet", "kube-proxy"):
+            self._daemon(name, ()).stop(grace_seconds=0)
+        end(cgroups.processes(self.cgroup) | self._shims(), grace_seconds=0)
 
     def alive(self) -> dict[str, bool]:
         """Which of the node's processes run, by name."""
@@ -108,6 +113,7 @@ class Node:
 
         Raises:
             CommandError: it failed.
+
         """
         address = f"--address={self.directories.socket}"
         return run([binary("ctr"), address, f"--namespace={image_store.NAMESPACE}", *words])

@@ -91,6 +91,7 @@ class Daemon:
 
         Raises:
             ProcessError: the process ended, or ``seconds`` passed.
+
         """
         deadline = time.monotonic() + seconds
         while not ready():
