@@ -1,0 +1,66 @@
+"""The groups of a LeaderWorkerSet, as their pods show them."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trireme_operator.api import Reason
+from trireme_operator.api.labels import LWS_LABEL_GROUP_INDEX, LWS_LABEL_NAME, LWS_LABEL_WORKER_INDEX
+from trireme_operator.controller.causes import Cause, Stage, cause_of, is_ready, worst
+from trireme_operator.kube import Obj
+
+ANNOTATION_SIZE = "leaderworkerset.sigs.k8s.io/size"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group: its index in the set, and the cause when it is not ready."""
+
+    index: int
+    cause: Cause | None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the leader is Ready and every pod of the group is there."""
+        return self.cause is None
+
+
+def groups_of(set_name: str, pods: Iterable[Obj], *, replicas: int, size: int) -> tuple[Group, ...]:
+    """The groups 0..`replicas`-1 of the set, in order, one for each that should be there.
+
+    `size` is the number of pods of a group; during a rolling change of it, the leader's own annotation counts.
+    """
+    members: dict[int, list[Obj]] = defaultdict(list)
+    for pod in pods:
+        labels = pod["metadata"].get("labels") or {}
+        index = labels.get(LWS_LABEL_GROUP_INDEX, "")
+        if labels.get(LWS_LABEL_NAME) == set_name and index.isdigit():
+            members[int(index)].append(pod)
+    return tuple(Group(index, _cause(members.get(index, []), size)) for index in range(replicas))
+
+
+def _cause(pods: list[Obj], size: int) -> Cause | None:
+    leader = next((pod for pod in pods if _worker_index(pod) == 0), None)
+    if leader is None:
+        return Cause(Stage.STARTING, Reason.STARTING, "the leader's pod does not exist yet")
+    ending = sorted(pod["metadata"]["name"] for pod in pods if pod["metadata"].get("deletionTimestamp"))
+    if ending:
+        return Cause(Stage.ENDING, Reason.STARTING, f"pod {ending[0]} is ending; the group is made again after it")
+    expected = _expected_size(leader, size)
+    causes = [cause for pod in sorted(pods, key=_worker_index) if (cause := cause_of(pod)) is not None]
+    if is_ready(leader) and len(pods) >= expected:
+        return None
+    if len(pods) < expected:
+        text = f"{len(pods)} of {expected} pods of the group exist"
+        causes.append(Cause(Stage.STARTING, Reason.STARTING, text))
+    return worst(causes)
+
+
+def _worker_index(pod: Obj) -> int:
+    index = (pod["metadata"].get("labels") or {}).get(LWS_LABEL_WORKER_INDEX, "")
+    return int(index) if index.isdigit() else -1
+
+
+def _expected_size(leader: Obj, size: int) -> int:
+    annotated = (leader["metadata"].get("annotations") or {}).get(ANNOTATION_SIZE, "")
+    return int(annotated) if annotated.isdigit() else size

@@ -1,0 +1,45 @@
+"""The operator's own Prometheus metrics, in a registry of its own."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from trireme_operator.controller.queue import KeyedQueue
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
+
+
+class Metrics:
+    """Counters and histograms that the controller fills; the queue's gauges are read when they are scraped."""
+
+    def __init__(self, queue: KeyedQueue) -> None:
+        self.registry = CollectorRegistry()
+        self.reconciles = Counter(
+            "trireme_reconcile", "Reconciles by result (success, error, gone)", ["result"], registry=self.registry
+        )
+        self.reconcile_seconds = Histogram(
+            "trireme_reconcile_seconds", "Duration of a reconcile", buckets=_SECONDS, registry=self.registry
+        )
+        self.api_request_seconds = Histogram(
+            "trireme_api_request_seconds",
+            "Duration of a call to the Kubernetes API",
+            ["verb", "kind", "code"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.watch_events = Counter(
+            "trireme_watch_events",
+            "Events received, by kind and type (LISTED: an object of an initial list)",
+            ["kind", "type"],
+            registry=self.registry,
+        )
+        depth = Gauge("trireme_queue_depth", "Keys that wait for a worker", registry=self.registry)
+        depth.set_function(lambda: queue.depth)
+        oldest = Gauge("trireme_queue_oldest_seconds", "Age of the oldest waiting key", registry=self.registry)
+        oldest.set_function(lambda: queue.oldest_seconds)
+
+    def observe_call(self, verb: str, kind: str, code: str, seconds: float) -> None:
+        """As `trireme_operator.kube.CallObserverFn`."""
+        self.api_request_seconds.labels(verb, kind, code).observe(seconds)
+
+    def saw(self, kind: str, event_type: str | None) -> None:
+        """Count one watch event."""
+        self.watch_events.labels(kind, event_type or "LISTED").inc()

@@ -1,0 +1,151 @@
+"""One reconcile of one resource: a short list of phases over what was just read.
+
+Level-triggered and re-entrant: nothing is remembered between two runs but what stands in the cluster, and a run that
+is cut off anywhere is finished by the next one.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from trireme_operator import rendering
+from trireme_operator.api import ConditionType, InferenceCluster, InvalidResource, parse
+from trireme_operator.controller.children import ensure, ensure_replicas, prune
+from trireme_operator.controller.conditions import Conditions
+from trireme_operator.controller.groups import Group, groups_of
+from trireme_operator.controller.queue import Key
+from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions
+from trireme_operator.controller.routes import read_gateways
+from trireme_operator.controller.scope import Scope, observe
+from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
+from trireme_operator.kube import (
+    HTTP_ROUTE,
+    INFERENCE_CLUSTER,
+    LEADER_WORKER_SET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    ApiMissing,
+    KubeApi,
+    NotFound,
+    Obj,
+)
+from trireme_operator.planning import ClusterPlan, ZonePlan, plan, weights
+
+RESYNC_SECONDS = 450.0
+"""Between full looks at a settled resource; the queue spreads it by +- 20 %."""
+UNSETTLED_SECONDS = 15.0
+"""How soon to look again at a resource that waits for something no watched object announces: an API, a gateway."""
+
+
+class Reconciler:
+    """Brings resources about. `clock` gives the wall-clock time in UTC, for conditions only."""
+
+    def __init__(self, api: KubeApi, settings: rendering.Settings, *, clock: Callable[[], datetime]) -> None:
+        self._api = api
+        self._settings = settings
+        self._clock = clock
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Do what is missing; returns the seconds until the next look, None when the resource is gone.
+
+        Raises an ExceptionGroup of what went wrong with single children, after everything else was done.
+        """
+        try:
+            raw = await self._api.get(INFERENCE_CLUSTER, key.namespace, key.name)
+        except (NotFound, ApiMissing):
+            return None
+        if raw["metadata"].get("deletionTimestamp"):
+            return None  # the garbage collector removes the children, by their owner
+        try:
+            cluster = parse(raw)
+            wanted = plan(cluster)
+        except InvalidResource as error:
+            await write_if_changed(self._api, raw, compute_invalid(raw, error, self._clock()))
+            return RESYNC_SECONDS
+        return await self._bring_about(raw, cluster, wanted)
+
+    async def _bring_about(self, raw: Obj, cluster: InferenceCluster, wanted: ClusterPlan) -> float:
+        scope = Scope(self._api, cluster, await observe(self._api, cluster))
+        template = await self._foundations(scope, wanted)
+        zones = _views(scope, wanted)
+        await self._apply(scope, wanted, template, zones)
+        await _prune(scope, wanted)
+        gateways = await read_gateways(self._api, cluster)
+        live = raw.get("status") or {}
+        conditions = Conditions(live.get("conditions") or [], generation=cluster.metadata.generation, now=self._clock())
+        status = compute(scope, wanted, zones, gateways, conditions)
+        await write_if_changed(self._api, raw, status)
+        if scope.errors:
+            raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
+        return UNSETTLED_SECONDS if _unsettled(scope, conditions) else RESYNC_SECONDS
+
+    async def _foundations(self, scope: Scope, wanted: ClusterPlan) -> Template | None:
+        """What pods need before they are made: the stored template, and the ServiceAccount they run as."""
+        account = rendering.service_account(scope.cluster, wanted)
+        async with asyncio.TaskGroup() as group:
+            template = group.create_task(ensure_revision(scope, wanted, self._settings))
+            group.create_task(ensure(scope, SERVICE_ACCOUNT, account))
+        return template.result()
+
+    async def _apply(self, scope: Scope, wanted: ClusterPlan, template: Template | None, zones: list[ZoneView]) -> None:
+        """All other children at once; each zone's LeaderWorkerSet is followed by its number of groups."""
+        cluster = scope.cluster
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ensure(scope, SERVICE, rendering.service(cluster, wanted)))
+            for zone in wanted.zones:
+                if template is not None:
+                    group.create_task(_ensure_groups(scope, wanted, zone, template))
+                if zone.name is not None:
+                    group.create_task(ensure(scope, SERVICE, rendering.zone_service(cluster, wanted, zone)))
+            if cluster.spec.gateway is not None:
+                weighed = {view.plan.name: view.weight for view in zones}
+                group.create_task(ensure(scope, HTTP_ROUTE, rendering.http_route(cluster, wanted, weighed)))
+
+
+async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template) -> None:
+    rendered = rendering.leader_worker_set(
+        scope.cluster, wanted, zone, revision_name=template.revision, template=template.body
+    )
+    if await ensure(scope, LEADER_WORKER_SET, rendered) is not None:
+        await ensure_replicas(scope, rendering.lws_replicas(scope.cluster, zone))
+
+
+async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
+    """Remove what the resource no longer asks for, the route before the groups it sent traffic to."""
+    if scope.errors:
+        return  # a route that could not be changed may still need what is no longer wanted
+    routes = {wanted.route_name} if scope.cluster.spec.gateway is not None else set()
+    services = {wanted.service_name, *(zone.service_name for zone in wanted.zones)}
+    await prune(scope, HTTP_ROUTE, frozenset(routes))
+    await prune(scope, LEADER_WORKER_SET, frozenset(zone.lws_name for zone in wanted.zones))
+    await prune(scope, SERVICE, frozenset(services))
+    await prune(scope, SERVICE_ACCOUNT, frozenset({wanted.service_account_name}))
+    await prune_revisions(scope)
+
+
+def _views(scope: Scope, wanted: ClusterPlan) -> list[ZoneView]:
+    groups = {
+        zone.name: groups_of(zone.lws_name, scope.children.pods, replicas=zone.replicas, size=wanted.geometry.pods)
+        for zone in wanted.zones
+    }
+    weighed = weights(wanted, ready={name: _ready(found) for name, found in groups.items()}, live=_live(scope, wanted))
+    return [ZoneView(zone, groups[zone.name], weighed[zone.name]) for zone in wanted.zones]
+
+
+def _ready(groups: tuple[Group, ...]) -> int:
+    return sum(group.ready for group in groups)
+
+
+def _live(scope: Scope, wanted: ClusterPlan) -> Mapping[str | None, int] | None:
+    """The weights that the live route has now: the memory of which zone was out of traffic."""
+    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
+    if route is None:
+        return None
+    by_service = {zone.service_name: zone.name for zone in wanted.zones}
+    backends = [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
+    return {by_service[ref["name"]]: int(ref.get("weight", 1)) for ref in backends if ref.get("name") in by_service}
+
+
+def _unsettled(scope: Scope, conditions: Conditions) -> bool:
+    routes = conditions.get(ConditionType.ROUTES_PROGRAMMED)
+    return LEADER_WORKER_SET in scope.children.missing or (routes is not None and routes.status != "True")

@@ -1,0 +1,236 @@
+"""The status of a resource, computed whole from what is there and written only when it differs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from trireme_operator.api import ConditionType, InvalidResource, Reason, Status, ZoneStatus
+from trireme_operator.api.labels import FIELD_MANAGER
+from trireme_operator.controller.causes import Cause, worst
+from trireme_operator.controller.children import NameTakenError
+from trireme_operator.controller.conditions import Conditions
+from trireme_operator.controller.groups import Group
+from trireme_operator.controller.routes import GatewayKey, url, verdict
+from trireme_operator.controller.scope import ChildError, Scope
+from trireme_operator.kube import (
+    HTTP_ROUTE,
+    INFERENCE_CLUSTER,
+    LEADER_WORKER_SET,
+    ApiMissing,
+    Forbidden,
+    Invalid,
+    KubeApi,
+    Obj,
+)
+from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight, plan_status
+
+_ZONE_MESSAGE_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class ZoneView:
+    """One zone as it is observed."""
+
+    plan: ZonePlan
+    groups: tuple[Group, ...]
+    weight: ZoneWeight
+
+    @property
+    def ready(self) -> int:
+        """Ready groups."""
+        return sum(group.ready for group in self.groups)
+
+    @property
+    def worst(self) -> tuple[int, Cause] | None:
+        """The group that says most about what is wrong, with its cause."""
+        cause = worst(group.cause for group in self.groups if group.cause is not None)
+        return next(((group.index, cause) for group in self.groups if cause and group.cause is cause), None)
+
+    @property
+    def message(self) -> str | None:
+        """The same in words."""
+        found = self.worst
+        return f"group {found[0]}: {found[1].message}"[:_ZONE_MESSAGE_LIMIT] if found else None
+
+
+def compute(
+    scope: Scope,
+    plan: ClusterPlan,
+    zones: Sequence[ZoneView],
+    gateways: Mapping[GatewayKey, Obj | None],
+    conditions: Conditions,
+) -> Obj:
+    """The status of a valid resource, as it goes to the API server."""
+    _accepted(scope, conditions)
+    _available(zones, conditions)
+    _progressing(scope, zones, conditions)
+    _routes(scope, plan, gateways, conditions)
+    _ready(conditions)
+    status = Status(
+        observed_generation=scope.cluster.metadata.generation,
+        conditions=conditions.all(),
+        url=url(scope.cluster, plan, gateways),
+        plan=plan_status(scope.cluster, plan),
+        zones=[
+            ZoneStatus(
+                name=zone.plan.name or "",
+                groups=zone.plan.replicas,
+                ready_groups=zone.ready,
+                weight=zone.weight.weight,
+                weight_reason=zone.weight.reason,
+                message=zone.message,
+            )
+            for zone in zones
+        ],
+    )
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def compute_invalid(raw: Obj, error: InvalidResource, now: datetime) -> Obj:
+    """The status of a resource that breaks a rule: nothing is touched, so what was known of the children stays."""
+    metadata, live = raw["metadata"], raw.get("status") or {}
+    generation = int(metadata.get("generation") or 0)
+    conditions = Conditions(live.get("conditions") or [], generation=generation, now=now)
+    text = f"{error}; the running groups stay as they are"
+    conditions.false(ConditionType.ACCEPTED, Reason.INVALID_SPEC, text)
+    conditions.false(ConditionType.READY, Reason.INVALID_SPEC, text)
+    ours = [item.model_dump(mode="json", by_alias=True) for item in conditions.all()]
+    types = {item["type"] for item in ours}
+    kept = [item for item in live.get("conditions") or [] if item.get("type") in set(ConditionType) - types]
+    return {**live, "conditions": [*ours, *kept], "observedGeneration": generation}
+
+
+async def write_if_changed(api: KubeApi, raw: Obj, status: Obj) -> bool:
+    """Apply the status when it is not what stands there; returns whether it was written.
+
+    Server-side apply rather than a merge patch: what we stop saying is removed by the server, conditions of other
+    writers stay, and a UID in the request keeps it off a resource that was deleted and made again.
+    """
+    if not differs(raw.get("status") or {}, status):
+        return False
+    metadata = {key: raw["metadata"][key] for key in ("name", "namespace", "uid")}
+    api_version, kind = INFERENCE_CLUSTER.api_version, INFERENCE_CLUSTER.kind
+    obj = {"apiVersion": api_version, "kind": kind, "metadata": metadata, "status": status}
+    await api.patch_status(INFERENCE_CLUSTER, obj, manager=FIELD_MANAGER)
+    return True
+
+
+def differs(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether `live` says anything else than `wanted`; conditions of types that are not ours don't count."""
+    return _comparable(live) != _comparable(wanted)
+
+
+def _comparable(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The status with its keyed lists as maps: their order is the server's, and conditions may have other writers."""
+    ours = set(ConditionType)
+    conditions = {item.get("type"): item for item in status.get("conditions") or [] if item.get("type") in ours}
+    zones = {item.get("name"): item for item in status.get("zones") or []}
+    return {**status, "conditions": conditions, "zones": zones}
+
+
+def _accepted(scope: Scope, conditions: Conditions) -> None:
+    refused = [error for error in scope.errors if isinstance(error.error, Invalid | Forbidden)]
+    taken = [error for error in scope.errors if isinstance(error.error, NameTakenError)]
+    if LEADER_WORKER_SET in scope.children.missing:
+        text = "LeaderWorkerSet is not installed: install https://lws.sigs.k8s.io (0.9.0); it is picked up by itself"
+        conditions.false(ConditionType.ACCEPTED, Reason.LEADER_WORKER_SET_MISSING, text)
+    elif taken:
+        conditions.false(ConditionType.ACCEPTED, Reason.NAME_CONFLICT, _sentence(taken))
+    elif refused:
+        conditions.false(ConditionType.ACCEPTED, Reason.APPLY_FAILED, _sentence(refused))
+    elif _gateway_api_missing(scope):
+        conditions.false(ConditionType.ACCEPTED, Reason.GATEWAY_API_MISSING, _GATEWAY_API_TEXT)
+    else:
+        conditions.true(ConditionType.ACCEPTED, Reason.VALID)
+
+
+def _available(zones: Sequence[ZoneView], conditions: Conditions) -> None:
+    wanted, ready = sum(zone.plan.replicas for zone in zones), sum(zone.ready for zone in zones)
+    serving = any(zone.ready and zone.weight.weight for zone in zones)
+    text = f"{ready} of {wanted} groups are ready"
+    if wanted == 0:
+        text = "No group is asked for; raise replicas"
+        conditions.false(ConditionType.AVAILABLE, Reason.SCALED_TO_ZERO, text)
+    elif not serving:
+        messages = [_in_zone(zone) for zone in zones if zone.message]
+        conditions.false(ConditionType.AVAILABLE, Reason.NO_GROUP_READY, "; ".join([text, *messages[:1]]))
+    else:
+        reason = Reason.ALL_GROUPS_READY if ready >= wanted else Reason.SOME_GROUPS_READY
+        conditions.true(ConditionType.AVAILABLE, reason, text)
+
+
+def _progressing(scope: Scope, zones: Sequence[ZoneView], conditions: Conditions) -> None:
+    causes = [(zone, found[1]) for zone in zones if (found := zone.worst) is not None]
+    causes.sort(key=lambda item: not item[1].serious)
+    rolling = [zone for zone in zones if _is_rolling(scope, zone)]
+    if scope.errors:
+        conditions.true(ConditionType.PROGRESSING, Reason.APPLY_FAILED, _sentence(scope.errors))
+    elif causes and causes[0][1].serious:
+        conditions.true(ConditionType.PROGRESSING, causes[0][1].reason, _in_zone(causes[0][0]))
+    elif rolling:
+        names = ", ".join(zone.plan.lws_name for zone in rolling)
+        conditions.true(ConditionType.PROGRESSING, Reason.ROLLING_OUT, f"Groups are being replaced in {names}")
+    elif causes:
+        conditions.true(ConditionType.PROGRESSING, Reason.STARTING, _in_zone(causes[0][0]))
+    else:
+        conditions.false(ConditionType.PROGRESSING, Reason.STABLE)
+
+
+def _routes(scope: Scope, plan: ClusterPlan, gateways: Mapping[GatewayKey, Obj | None], conditions: Conditions) -> None:
+    if scope.cluster.spec.gateway is None:
+        return
+    route = scope.children.get(HTTP_ROUTE, plan.route_name)
+    failed = [error for error in scope.errors if error.kind == HTTP_ROUTE]
+    way_in = f"; meanwhile the Service {plan.service_name} is the way in"
+    if HTTP_ROUTE in scope.children.missing:
+        text = _GATEWAY_API_TEXT + way_in
+        conditions.false(ConditionType.ROUTES_PROGRAMMED, Reason.GATEWAY_API_MISSING, text)
+    elif route is None or failed:
+        text = (_sentence(failed) or "The route does not exist yet") + way_in
+        conditions.false(ConditionType.ROUTES_PROGRAMMED, Reason.APPLY_FAILED, text)
+    else:
+        programmed, reason, text = verdict(scope.cluster, route, gateways)
+        say = conditions.true if programmed else conditions.false
+        say(ConditionType.ROUTES_PROGRAMMED, reason, text)
+
+
+def _ready(conditions: Conditions) -> None:
+    """False with the words of the first condition that is not as it should be."""
+    wanted = (
+        (ConditionType.ACCEPTED, "True"),
+        (ConditionType.PROGRESSING, "False"),
+        (ConditionType.AVAILABLE, "True"),
+        (ConditionType.ROUTES_PROGRAMMED, "True"),
+    )
+    for kind, good in wanted:
+        condition = conditions.get(kind)
+        if condition is not None and condition.status != good:
+            conditions.false(ConditionType.READY, condition.reason, condition.message)
+            return
+    conditions.true(ConditionType.READY, Reason.ALL_GROUPS_READY)
+
+
+_GATEWAY_API_TEXT = (
+    "The Gateway API is not installed: install its CRDs (1.6 or newer) and a gateway controller, or remove "
+    "spec.gateway; it is picked up by itself"
+)
+
+
+def _gateway_api_missing(scope: Scope) -> bool:
+    return scope.cluster.spec.gateway is not None and HTTP_ROUTE in scope.children.missing
+
+
+def _is_rolling(scope: Scope, zone: ZoneView) -> bool:
+    live = scope.children.get(LEADER_WORKER_SET, zone.plan.lws_name) or {}
+    conditions = (live.get("status") or {}).get("conditions") or []
+    return any(item.get("type") == "UpdateInProgress" and item.get("status") == "True" for item in conditions)
+
+
+def _in_zone(zone: ZoneView) -> str:
+    return f"zone {zone.plan.name}, {zone.message}" if zone.plan.name else str(zone.message)
+
+
+def _sentence(errors: Iterable[ChildError]) -> str:
+    """Sorted, so that the order in which calls ended does not change the text."""
+    return "; ".join(sorted(str(error) for error in errors if not isinstance(error.error, ApiMissing)))

@@ -1,0 +1,127 @@
+"""`KubeApi` on the asynchronous client of the official `kubernetes` package.
+
+Only the transport of that package is used (connection pool, TLS, credentials): its typed models cost about ten times
+the CPU of the dicts they are built from. Each call has a time limit, so that a silent server never holds a key.
+"""
+
+import asyncio
+import json
+import time
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.config import ConfigException
+
+from trireme_operator.kube.errors import ServerError, Unreachable, from_response
+from trireme_operator.kube.kinds import Kind
+from trireme_operator.kube.protocol import CallObserverFn, Obj
+
+REQUEST_TIMEOUT_SECONDS = 20
+_PAGE_SIZE = 500
+_APPLY = "application/apply-patch+yaml"
+_JSON = "application/json"
+
+
+class KubernetesApi:
+    """The adapter; one a process, closed by whoever made it."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+        observer: CallObserverFn | None = None,
+    ) -> None:
+        self._client = client
+        self._timeout_seconds = timeout_seconds
+        self._observer = observer
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Obj:
+        """See `KubeApi.get`."""
+        return await self._call("GET", kind, kind.path(namespace, name), is_object=True)
+
+    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "") -> list[Obj]:
+        """See `KubeApi.list`; reads in pages, and gives every item its `kind` and `apiVersion` back."""
+        items: list[Obj] = []
+        query = {"limit": str(_PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
+        while True:
+            page = await self._call("GET", kind, kind.path(namespace), query=query, is_object=False)
+            items.extend({"apiVersion": kind.api_version, "kind": kind.kind} | item for item in page.get("items") or [])
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return items
+            query["continue"] = token
+
+    async def apply(
+        self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
+    ) -> Obj:
+        """See `KubeApi.apply`."""
+        metadata = obj["metadata"]
+        query = {"fieldManager": manager, "fieldValidation": "Strict"} | ({"force": "true"} if force else {})
+        path = kind.path(metadata["namespace"], metadata["name"], subresource)
+        return await self._call("PATCH", kind, path, query=query, body=obj, content_type=_APPLY, is_object=True)
+
+    async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
+        """See `KubeApi.patch_status`."""
+        return await self.apply(kind, obj, manager=manager, subresource="status")
+
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+        """See `KubeApi.delete`."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
+        }
+        await self._call("DELETE", kind, kind.path(namespace, name), body=body, is_object=True)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        client: Any = self._client
+        await client.close()
+
+    async def _call(
+        self,
+        method: str,
+        kind: Kind,
+        path: str,
+        *,
+        is_object: bool,
+        query: dict[str, str] | None = None,
+        body: Obj | None = None,
+        content_type: str = _JSON,
+    ) -> Obj:
+        started = time.monotonic()
+        outcome = "unreachable"
+        try:
+            status, headers, raw = await self._request(method, path, query=query, body=body, content_type=content_type)
+            outcome = str(status)
+        finally:
+            if self._observer is not None:
+                self._observer(method, kind.plural, outcome, time.monotonic() - started)
+        if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own range of success
+            raise from_response(status, raw, what=f"{method} {path}", headers=headers, is_object=is_object)
+        try:
+            return cast("Obj", json.loads(raw))
+        except ValueError as error:
+            raise ServerError("the answer is not JSON", status=status, what=f"{method} {path}") from error
+
+    async def _request(
+        self, method: str, path: str, *, query: dict[str, str] | None, body: Obj | None, content_type: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        resource = f"{path}?{urlencode(query)}" if query else path
+        headers = {"Accept": _JSON, "Content-Type": content_type}
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                verb, url, headers, _, _ = await self._client.param_serialize(
+                    method, resource, header_params=headers, auth_settings=["BearerToken"]
+                )
+                transport: Any = self._client.rest_client
+                response = await transport.request(verb, url, headers=headers, body=body)
+                raw: bytes = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError, ConfigException) as error:
+            cause = str(error) or type(error).__name__
+            raise Unreachable(f"{method} {path}: the API server gave no answer: {cause}") from error
+        return response.status, dict(response.headers), raw

@@ -1,0 +1,41 @@
+"""The boundary between the operator and any Kubernetes client."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from trireme_operator.kube.kinds import Kind
+
+Obj = dict[str, Any]
+"""A Kubernetes object as the API server speaks it: plain dicts, lists, strings, integers and booleans."""
+
+CallObserverFn = Callable[[str, str, str, float], None]
+"""Called after each request with verb, plural, outcome (a status code or "unreachable") and seconds."""
+
+
+class KubeApi(Protocol):
+    """Five verbs. Every one raises the errors of `trireme_operator.kube.errors` and nothing else."""
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Obj:
+        """Read one object. Raises NotFound, or ApiMissing when the kind is not served."""
+        ...
+
+    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "") -> list[Obj]:
+        """Read a collection (every namespace for None). Raises ApiMissing when the kind is not served."""
+        ...
+
+    async def apply(
+        self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
+    ) -> Obj:
+        """Server-side apply with strict field validation; returns the object as it stands now.
+
+        Raises Invalid for an unknown field, Conflict for an owned one without `force`.
+        """
+        ...
+
+    async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
+        """Apply `obj.status` to the status subresource. Raises Conflict when `obj.metadata.uid` is another's."""
+        ...
+
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+        """Delete the object of this UID in the background. Raises NotFound, or Conflict for another UID."""
+        ...

@@ -1,0 +1,165 @@
+"""The operator's process: kopf's watches, the queue's workers, probe and metrics, in one task group.
+
+Any part that ends takes the whole process with it (exit code 1), so that Kubernetes starts a whole one; SIGTERM and
+SIGINT end it with 0. Nothing needs to be finished first: a reconcile that is cut off is done again by the next
+process.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import kopf
+import structlog
+from prometheus_client import start_http_server
+
+from trireme_operator.controller import handlers
+from trireme_operator.controller.logs import LogFormat, configure_logs
+from trireme_operator.controller.metrics import Metrics
+from trireme_operator.controller.queue import KeyedQueue
+from trireme_operator.controller.reconcile import Reconciler
+from trireme_operator.controller.sink import QueueSink
+from trireme_operator.controller.workers import describe, work
+from trireme_operator.kube import KubernetesApi, connect
+from trireme_operator.rendering import Settings
+
+WORKERS = 8
+_STOP_LIMIT_SECONDS = 0.7
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+
+
+class ConfigurationError(Exception):
+    """The environment is not usable; the message names the variable, its value and what is expected."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the installation sets through the environment."""
+
+    settings: Settings
+    namespaces: tuple[str, ...]
+    log_format: LogFormat
+    probe_port: int
+    metrics_port: int
+    kubeconfig: Path | None
+
+
+def read_configuration(environ: Mapping[str, str]) -> Configuration:
+    """Read the environment. Raises ConfigurationError."""
+    image = environ.get("TRIREME_LAUNCHER_IMAGE", "")
+    if not image:
+        raise ConfigurationError("TRIREME_LAUNCHER_IMAGE is not set: it names the image with the launcher")
+    policy = environ.get("TRIREME_LAUNCHER_PULL_POLICY", "IfNotPresent")
+    if policy not in _PULL_POLICIES:
+        raise ConfigurationError(f"TRIREME_LAUNCHER_PULL_POLICY is {policy!r}: use one of {', '.join(_PULL_POLICIES)}")
+    log_format = environ.get("TRIREME_LOG_FORMAT", "json")
+    if log_format not in ("json", "console"):
+        raise ConfigurationError(f"TRIREME_LOG_FORMAT is {log_format!r}: use json or console")
+    kubeconfig = environ.get("KUBECONFIG", "")
+    return Configuration(
+        settings=Settings(launcher_image=image, image_pull_policy=policy),
+        namespaces=tuple(name.strip() for name in environ.get("TRIREME_NAMESPACES", "").split(",") if name.strip()),
+        log_format="json" if log_format == "json" else "console",
+        probe_port=_port(environ, "TRIREME_PROBE_PORT", 8080),
+        metrics_port=_port(environ, "TRIREME_METRICS_PORT", 9090),
+        kubeconfig=Path(kubeconfig) if kubeconfig else None,
+    )
+
+
+async def serve(configuration: Configuration) -> None:
+    """Run until a signal. Raises when any part ends by itself."""
+    queue = KeyedQueue()
+    metrics = Metrics(queue)
+    client = await connect(configuration.kubeconfig)
+    api = KubernetesApi(client, observer=metrics.observe_call)
+    reconciler = Reconciler(api, configuration.settings, clock=lambda: datetime.now(UTC))
+    sink = QueueSink(queue, metrics)
+    server, _ = start_http_server(configuration.metrics_port, registry=metrics.registry)
+    stopping = asyncio.Event()
+    parts: list[Awaitable[None]] = [_watch(configuration, sink, stopping)]
+    parts += [work(queue, reconciler.reconcile, metrics) for _ in range(WORKERS)]
+    structlog.get_logger().info("Starting", namespaces=list(configuration.namespaces) or "all", workers=WORKERS)
+    try:
+        await _run_until_stopped(parts, stopping)
+    finally:
+        server.shutdown()
+        await api.close()
+
+
+async def _run_until_stopped(parts: list[Awaitable[None]], stopping: asyncio.Event) -> None:
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    stop = asyncio.create_task(stopping.wait())
+    done, running = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+    for task in running:
+        task.cancel()
+    await asyncio.wait(running, timeout=_STOP_LIMIT_SECONDS)
+    if stop in done:
+        return
+    for task in done:
+        task.result()  # raises what ended the part
+    raise RuntimeError("a part of the operator ended without an error")
+
+
+async def _watch(configuration: Configuration, sink: QueueSink, stopping: asyncio.Event) -> None:
+    """Run kopf. Its own signal handlers wait for all its tasks, so they are replaced once it has set them."""
+    registry = handlers.registry(_login(configuration.kubeconfig))
+    settings = kopf.OperatorSettings()
+    handlers.configure(settings)
+
+    async def take_signals(**_: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+
+    kopf.on.startup(id="signals", registry=registry)(take_signals)
+    await kopf.operator(
+        registry=registry,
+        settings=settings,
+        standalone=True,
+        clusterwide=not configuration.namespaces,
+        namespaces=configuration.namespaces,
+        liveness_endpoint=f"http://0.0.0.0:{configuration.probe_port}/healthz",
+        memo=kopf.Memo(sink=sink, problem=sink.problem),
+    )
+
+
+def _login(kubeconfig: Path | None) -> Callable[..., Any]:
+    """The same credentials as our own client's; kopf asks again after a 401, so a rotated token is picked up."""
+
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        if kubeconfig is not None:
+            return kopf.login_with_kubeconfig(**kwargs)
+        return kopf.login_with_service_account(**kwargs)
+
+    return login
+
+
+def _port(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, str(default))
+    if not text.isdigit() or not 0 < int(text) < 2**16:
+        raise ConfigurationError(f"{name} is {text!r}: use a port number from 1 to 65535")
+    return int(text)
+
+
+def main() -> None:
+    """The entry point `trireme-operator`; exit code 2 for an unusable environment, 1 when a part fails."""
+    try:
+        configuration = read_configuration(os.environ)
+    except ConfigurationError as error:
+        sys.stderr.write(f"trireme-operator: {error}\n")
+        sys.exit(2)
+    configure_logs(configuration.log_format)
+    try:
+        asyncio.run(serve(configuration))
+    except Exception as error:  # noqa: BLE001 - the last boundary: whatever ended it belongs in the log
+        structlog.get_logger().exception("Operator ended", reason=describe(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
