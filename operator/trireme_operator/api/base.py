@@ -1,0 +1,34 @@
+"""What every model of the resource has in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class Model(BaseModel):
+    """A part of the resource: camelCase outside, immutable inside, unknown fields refused.
+
+    The text below an attribute becomes the field's description in the CustomResourceDefinition.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+
+ShortText = Annotated[str, Field(max_length=253)]
+LongText = Annotated[str, Field(max_length=1024)]
+
+# A label's value, which is what a zone's name is (k8s.io/apimachinery/pkg/util/validation, IsValidLabelValue).
+LABEL_VALUE_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
+DNS_LABEL_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"

@@ -1,0 +1,101 @@
+"""What a status can say: types of conditions, their reasons, and why a zone has its weight."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """The conditions of an InferenceCluster; ``Ready`` sums up the others."""
+
+    ACCEPTED = "Accepted"
+    """The spec breaks no rule and all it needs of the cluster's APIs is there."""
+
+    AVAILABLE = "Available"
+    """At least one group that traffic is sent to answers."""
+
+    PROGRESSING = "Progressing"
+    """Groups are being created, replaced or are not ready yet."""
+
+    ROUTES_PROGRAMMED = "RoutesProgrammed"
+    """The gateway accepted the route and its backends; absent without ``spec.gateway``."""
+
+    READY = "Ready"
+    """Everything asked for is there: accepted, every group of every zone ready, routes programmed."""
+
+
+class Reason(StrEnum):
+    """Every reason that a condition can carry."""
+
+    # Accepted
+    VALID = "Valid"
+    """The spec breaks no rule."""
+    INVALID_SPEC = "InvalidSpec"
+    """A rule is broken; the message names the field and what to write instead."""
+    LEADER_WORKER_SET_MISSING = "LeaderWorkerSetMissing"
+    """The LeaderWorkerSet API is not installed in the cluster."""
+    GATEWAY_API_MISSING = "GatewayAPIMissing"
+    """``spec.gateway`` is set and the Gateway API is not installed in the cluster."""
+    NAME_CONFLICT = "NameConflict"
+    """An object of a needed name exists and belongs to something else."""
+    APPLY_FAILED = "ApplyFailed"
+    """The API server refused an object; the message is its own."""
+
+    # Available, Progressing, Ready
+    ALL_GROUPS_READY = "AllGroupsReady"
+    """Every group of every zone is ready."""
+    SOME_GROUPS_READY = "SomeGroupsReady"
+    """Some groups are ready, others are not."""
+    NO_GROUP_READY = "NoGroupReady"
+    """No group is ready."""
+    SCALED_TO_ZERO = "ScaledToZero"
+    """No group is asked for."""
+    ROLLING_OUT = "RollingOut"
+    """Groups are being replaced by ones of a new revision."""
+    STARTING = "Starting"
+    """Groups have been created and are not ready yet."""
+    STABLE = "Stable"
+    """Nothing is being changed."""
+    IMAGE_NOT_FOUND = "ImageNotFound"
+    """An image of a pod can't be pulled."""
+    UNSCHEDULABLE = "Unschedulable"
+    """No node takes a pod: none in the zone, or none with what it asks for."""
+    SECRET_MISSING = "SecretMissing"  # noqa: S105  (a reason, not a secret)
+    """A pod refers to a Secret or ConfigMap that does not exist."""
+    POD_FAILING = "PodFailing"
+    """A container of a pod ends again and again; the message is the first cause."""
+    POD_REFUSED = "PodRefused"
+    """An admission rule of the cluster refuses the pods."""
+
+    # RoutesProgrammed
+    PROGRAMMED = "Programmed"
+    """The gateway accepted the route and resolved its backends."""
+    ROUTE_PENDING = "RoutePending"
+    """No gateway has said anything about the route yet."""
+    ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
+    """The gateway refused the route; the message is its own."""
+    BACKENDS_NOT_RESOLVED = "BackendsNotResolved"
+    """The gateway can't resolve a backend of the route; the message is its own."""
+    GATEWAY_NOT_FOUND = "GatewayNotFound"
+    """A Gateway of ``spec.gateway.parentRefs`` does not exist."""
+
+    # Any condition
+    UNKNOWN = "Unknown"
+    """Not observed yet."""
+
+
+class WeightReason(StrEnum):
+    """Why a zone has the weight it has."""
+
+    HEALTHY = "Healthy"
+    """All groups of the zone are ready: the weight of the spec."""
+    PARTLY_READY = "PartlyReady"
+    """Some groups of the zone are ready: the same share of the spec's weight."""
+    NO_READY_GROUP = "NoReadyGroup"
+    """No group of the zone is ready, and another zone has one: 0."""
+    NOTHING_READY = "NothingReady"
+    """No zone has a ready group, so none is preferred: the weight of the spec."""
+    HELD_AT_ZERO = "HeldAtZero"
+    """No zone has a ready group, and this one was out of traffic before: still 0."""
+    NOT_ASKED_FOR = "NotAskedFor"
+    """The spec gives the zone no weight or no groups: 0."""

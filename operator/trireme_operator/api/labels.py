@@ -1,0 +1,33 @@
+"""Names of labels, annotations and field managers: the one place where they are written down."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PREFIX: Final = "trireme.dev/"
+
+MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "trireme")
+LABEL_CLUSTER: Final = "trireme.dev/cluster"
+LABEL_ZONE: Final = "trireme.dev/zone"
+LABEL_ROLE: Final = "trireme.dev/role"
+LABEL_ROTATION: Final = "trireme.dev/rotation"
+
+ROLE_LEADER: Final = "leader"
+ROLE_WORKER: Final = "worker"
+ROTATION_IN: Final = "in"
+ROTATION_OUT: Final = "out"
+
+ANNOTATION_HASH: Final = "trireme.dev/rendered-hash"
+ANNOTATION_REVISION: Final = "trireme.dev/revision"
+ANNOTATION_ZONE: Final = "trireme.dev/zone-name"
+
+# Set by LeaderWorkerSet on every pod of a group (lws v0.9.0, api/leaderworkerset/v1).
+LWS_PREFIX: Final = "leaderworkerset.sigs.k8s.io/"
+LWS_LABEL_NAME: Final = "leaderworkerset.sigs.k8s.io/name"
+LWS_LABEL_GROUP_INDEX: Final = "leaderworkerset.sigs.k8s.io/group-index"
+LWS_LABEL_WORKER_INDEX: Final = "leaderworkerset.sigs.k8s.io/worker-index"
+
+TOPOLOGY_ZONE: Final = "topology.kubernetes.io/zone"
+
+FIELD_MANAGER: Final = "trireme"
+FIELD_MANAGER_REPLICAS: Final = "trireme-replicas"

@@ -1,0 +1,289 @@
+"""The resource InferenceCluster: the models that the CustomResourceDefinition and the API reference are made from."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import ConfigDict, Field
+
+from trireme_operator.api.base import (
+    DNS_LABEL_PATTERN,
+    DNS_SUBDOMAIN_PATTERN,
+    LABEL_VALUE_PATTERN,
+    LongText,
+    Model,
+    ShortText,
+)
+from trireme_operator.api.quantity import Quantity
+
+GROUP: Final = "trireme.dev"
+VERSION: Final = "v1alpha1"
+KIND: Final = "InferenceCluster"
+PLURAL: Final = "inferenceclusters"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+DEFAULT_IMAGE: Final = "vllm/vllm-openai:v0.33.0"
+CPU: Final = "cpu"
+
+ATOMIC: Final = {"x-kubernetes-list-type": "atomic"}
+
+
+def _map_by(*keys: str) -> dict[str, Any]:
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+
+
+class PullPolicy(StrEnum):
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class ServiceType(StrEnum):
+    CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
+    LOAD_BALANCER = "LoadBalancer"
+
+
+class ModelSource(Model):
+    """The model to serve."""
+
+    source: Annotated[str, Field(min_length=2, max_length=512)]
+    """Where the weights are: `hf://ORGANISATION/NAME`, with `@REVISION` behind it for one commit, branch or tag of the
+    Hugging Face Hub, or an absolute path inside the engine's image such as `/models/llama`."""
+
+    served_name: Annotated[ShortText, Field(min_length=1)] | None = None
+    """The model's name in the API, which clients send as `model`. Default: the name of the resource."""
+
+
+class EngineConfig(Model):
+    """Settings of the engine that have a type; each becomes one flag of vLLM. A setting that is absent is left to
+    vLLM's own default.
+    """
+
+    max_model_len: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """Longest sequence, prompt and answer together, in tokens (`--max-model-len`). Default: the model's own length."""
+
+    gpu_memory_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Share of each accelerator's memory that the engine takes for weights and KV cache, in percent
+    (`--gpu-memory-utilization`)."""
+
+    max_num_seqs: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Most sequences that one step of the engine works on (`--max-num-seqs`)."""
+
+    max_num_batched_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """Most tokens that one step of the engine works on (`--max-num-batched-tokens`)."""
+
+
+class Engine(Model):
+    """The engine that runs the model: vLLM, in any image that has `vllm` and Python 3.10 or newer on its PATH."""
+
+    image: Annotated[str, Field(min_length=1, max_length=512)] = DEFAULT_IMAGE
+    """The engine's image. The launcher is injected at start, so a stock image needs no change."""
+
+    image_pull_policy: PullPolicy | None = None
+    """When a node pulls the image. Default: as Kubernetes decides, `Always` for the tag `latest`, else
+    `IfNotPresent`."""
+
+    config: EngineConfig = EngineConfig()
+    """Settings of the engine that have a type."""
+
+    extra_args: list[Annotated[str, Field(min_length=1, max_length=2048)]] = Field(
+        default_factory=list, max_length=64, json_schema_extra=ATOMIC
+    )
+    """Further arguments of `vllm serve`, one word an item, the same for every pod. Flags that another field stands for,
+    or that the launcher derives from the pod's index, are refused under every spelling that vLLM takes."""
+
+
+class Parallelism(Model):
+    """How one copy of the model is cut over accelerators. tensor x pipeline ranks make one group."""
+
+    tensor: Annotated[int, Field(ge=1, le=128)] = 1
+    """Ranks that share each layer (tensor parallelism). The model's attention heads must be divisible by it."""
+
+    pipeline: Annotated[int, Field(ge=1, le=128)] = 1
+    """Stages that the layers are cut into (pipeline parallelism)."""
+
+
+class Accelerator(Model):
+    """The device that a rank runs on."""
+
+    resource: Annotated[str, Field(min_length=1, max_length=317)] = "nvidia.com/gpu"
+    """The extended resource that a pod asks for, one device a rank. `cpu` means ranks without a device."""
+
+    per_pod: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Ranks, and so devices, in each pod. A group has tensor x pipeline / perPod pods. Default: `parallelism.tensor`,
+    so that tensor parallelism stays inside a pod and each pod is one pipeline stage."""
+
+
+class ComputeResources(Model):
+    """Processor and memory of each pod's engine container."""
+
+    cpu: Quantity | None = None
+    """Cores, for example `8` or `500m`."""
+
+    memory: Quantity | None = None
+    """Bytes, for example `64Gi`."""
+
+
+class Resources(Model):
+    """What each pod's engine container asks for beside its devices."""
+
+    requests: ComputeResources = ComputeResources()
+    """What the scheduler reserves on the node."""
+
+    limits: ComputeResources = ComputeResources()
+    """What the container may not exceed. Absent: no limit."""
+
+    shared_memory: Quantity = "8Gi"
+    """Largest size of /dev/shm, over which the ranks of a pod talk to each other. It is memory of the pod and counts
+    towards its limit when used."""
+
+
+class Zone(Model):
+    """One zone and the groups in it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL_VALUE_PATTERN)]
+    """The value of the nodes' label `topology.kubernetes.io/zone`. All pods of the zone's groups run on such nodes."""
+
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Groups in the zone. Each is one whole copy of the model."""
+
+    weight: Annotated[int, Field(ge=0, le=1000)] = 100
+    """The zone's share of the traffic, relative to the other zones. A zone that has only some of its groups ready gets
+    the same part of its share; one that has none gets nothing while another zone has one. 0: no traffic."""
+
+
+class Annotation(Model):
+    """One annotation."""
+
+    name: Annotated[str, Field(min_length=1, max_length=317)]
+    """The annotation's key."""
+
+    value: LongText = ""
+    """The annotation's value."""
+
+
+class Service(Model):
+    """The Service over the groups of all zones, `NAME-http`."""
+
+    type: ServiceType = ServiceType.CLUSTER_IP
+    """How the Service is reached: from inside the cluster, on a port of every node, or through a load balancer of the
+    cloud. The Services of the single zones are always `ClusterIP`."""
+
+    annotations: list[Annotation] = Field(default_factory=list, max_length=64, json_schema_extra=_map_by("name"))
+    """Annotations of the Service, such as those that a cloud's load balancer is set up with."""
+
+
+class ParentReference(Model):
+    """A Gateway, or one of its listeners."""
+
+    name: Annotated[ShortText, Field(min_length=1, pattern=DNS_SUBDOMAIN_PATTERN)]
+    """The Gateway's name."""
+
+    namespace: Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)] | None = None
+    """The Gateway's namespace. Default: the namespace of the resource."""
+
+    section_name: Annotated[ShortText, Field(min_length=1, pattern=DNS_SUBDOMAIN_PATTERN)] | None = None
+    """The listener's name. Default: all listeners that take the route."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """The listener's port. Default: all ports."""
+
+
+class Gateway(Model):
+    """The way in from outside: one HTTPRoute of the Gateway API with one weighted backend a zone."""
+
+    parent_refs: Annotated[list[ParentReference], Field(min_length=1, max_length=16, json_schema_extra=ATOMIC)]
+    """The Gateways that carry the route."""
+
+    hostnames: list[Annotated[ShortText, Field(min_length=1)]] = Field(
+        default_factory=list, max_length=16, json_schema_extra=ATOMIC
+    )
+    """Host names that the route answers to; a leading `*.` matches one or more labels. Default: those of the
+    listener."""
+
+    paths: list[Annotated[LongText, Field(min_length=1)]] = Field(
+        default=["/v1"], min_length=1, max_length=16, json_schema_extra=ATOMIC
+    )
+    """Path prefixes that the route takes."""
+
+
+class PodTemplate(Model):
+    """Laid over the pods of leaders and workers, as `kubectl patch --type strategic` would: objects are merged, lists
+    with a key (containers, env, volumes, volumeMounts, ports) item by item. The engine's container is called `engine`.
+    What the operator owns, and what Pod Security `restricted` forbids, is refused (condition `Accepted`).
+    """
+
+    metadata: (
+        Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] | None
+    ) = None
+    """Labels and annotations."""
+
+    spec: Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] | None = (
+        None
+    )
+    """Fields of a pod's spec, for example tolerations, imagePullSecrets, volumes or env of the engine's container."""
+
+
+class Spec(Model):
+    """What is wanted."""
+
+    model: ModelSource
+    """The model to serve."""
+
+    engine: Engine = Engine()
+    """The engine that runs it."""
+
+    parallelism: Parallelism = Parallelism()
+    """How one copy of the model is cut over accelerators."""
+
+    accelerator: Accelerator = Accelerator()
+    """The device that a rank runs on."""
+
+    resources: Resources = Resources()
+    """Processor, memory and shared memory of each pod."""
+
+    replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Groups of a resource without `zones`, each a whole copy of the model, each inside one zone. Default: 1."""
+
+    zones: Annotated[list[Zone], Field(min_length=1, max_length=16, json_schema_extra=_map_by("name"))] | None = None
+    """The zones that groups run in. Absent: one pool over all zones, with `replicas` groups."""
+
+    service: Service = Service()
+    """The Service over all groups."""
+
+    gateway: Gateway | None = None
+    """The way in from outside. Absent: no HTTPRoute."""
+
+    pod_template: PodTemplate | None = None
+    """Laid over the rendered pods."""
+
+
+class ObjectMeta(Model):
+    """What Trireme reads of an object's metadata."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+    annotations: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class InferenceCluster(Model):
+    """One large language model, run by vLLM in groups of pods over GPUs, nodes and zones."""
+
+    api_version: str = API_VERSION
+    kind: str = KIND
+    metadata: ObjectMeta
+    spec: Spec
+
+    @property
+    def served_name(self) -> str:
+        """The model's name in the API."""
+        return self.spec.model.served_name or self.metadata.name

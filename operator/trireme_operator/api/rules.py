@@ -1,0 +1,176 @@
+"""The rules that the API server checks, as data: where, what (in CEL), and what to say when it is broken.
+
+This is the only place where they are written. Types, bounds and patterns of single fields stand in the models;
+what can be seen only inside ``podTemplate`` stands in ``pod_overlay``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from trireme_operator.api.flags import LONG, OWNED, SHORT
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One entry of x-kubernetes-validations.
+
+    ``where`` is the path of the schema node, ``[]`` standing for the items of a list and ``""`` for the root.
+    ``message`` says the rule; ``message_expression``, CEL that yields text, says it with the values at hand.
+    ``field`` is the blamed field below ``where``, as a JSON path.
+    """
+
+    where: str
+    rule: str
+    message: str
+    message_expression: str | None = None
+    field: str | None = None
+
+    def schema(self) -> dict[str, Any]:
+        """The rule as the CustomResourceDefinition has it."""
+        entry: dict[str, Any] = {"rule": self.rule, "message": self.message}
+        if self.message_expression is not None:
+            entry["messageExpression"] = self.message_expression
+        if self.field is not None:
+            entry["fieldPath"] = self.field
+        return entry
+
+
+_LONG_LIST = "[" + ", ".join(f"'{flag}'" for flag in LONG) + "]"
+_FLAG_NAME = "a.split('=')[0].split('.')[0].replace('_', '-')"
+_IS_OWNED = f"((a.startsWith('--') && {_LONG_LIST}.exists(f, f.startsWith({_FLAG_NAME}))) || a.matches('{SHORT}'))"
+_WORLD = "(self.parallelism.tensor * self.parallelism.pipeline)"
+_WORLD_TEXT = (
+    "string(self.parallelism.tensor * self.parallelism.pipeline) + ' ranks (tensor ' + string(self.parallelism.tensor)"
+    " + ' x pipeline ' + string(self.parallelism.pipeline) + ')'"
+)
+_PER_POD = "self.accelerator.perPod"
+_RESOURCE_NAME = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_ANNOTATION_KEY = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_PATH = r"^(?:[-A-Za-z0-9/._~!$&\x27()*+,;=:@]|%[0-9a-fA-F]{2})+$"
+_HOSTNAME = r"^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+
+def _limit_rule(name: str, unit: str) -> Rule:
+    request, limit = f"self.requests.{name}", f"self.limits.{name}"
+    both = f"has({request}) && has({limit})"
+    return Rule(
+        where="spec.resources",
+        rule=f"!({both}) || !quantity(string({request})).isGreaterThan(quantity(string({limit})))",
+        message=f"requests.{name} must not be greater than limits.{name}",
+        message_expression=(
+            f"'requests.{name} ' + string({request}) + ' is greater than limits.{name} ' + string({limit})"
+            f" + ': raise the limit or lower the request ({unit})'"
+        ),
+        field=f".requests.{name}",
+    )
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule(
+        where="",
+        rule="self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        message=(
+            "metadata.name must be at most 40 lower case letters, digits and '-', begin with a letter and end with a"
+            " letter or digit: names of Services and pods are made from it"
+        ),
+        message_expression=(
+            "'metadata.name ' + self.metadata.name + ' has ' + string(self.metadata.name.size()) + ' characters: it"
+            " must have at most 40, lower case letters, digits and -, begin with a letter and end with a letter or digit,"
+            " because names of Services and pods are made from it'"
+        ),
+    ),
+    Rule(
+        where="spec",
+        rule="!(has(self.zones) && has(self.replicas))",
+        message="replicas is for a resource without zones: give each zone its own zones[].replicas and remove replicas",
+        field=".replicas",
+    ),
+    Rule(
+        where="spec",
+        rule=f"!has({_PER_POD}) || {_WORLD} % {_PER_POD} == 0",
+        message="accelerator.perPod must divide parallelism.tensor x parallelism.pipeline",
+        message_expression=(
+            f"{_WORLD_TEXT} + ' can not be spread over pods of ' + string({_PER_POD}) + ': choose an accelerator.perPod"
+            " that divides them'"
+        ),
+        field=".accelerator.perPod",
+    ),
+    Rule(
+        where="spec",
+        rule=(
+            f"!has({_PER_POD}) || {_PER_POD} % self.parallelism.tensor == 0 ||"
+            f" self.parallelism.tensor % {_PER_POD} == 0"
+        ),
+        message="accelerator.perPod must be a multiple of parallelism.tensor, or divide it",
+        message_expression=(
+            f"'accelerator.perPod ' + string({_PER_POD}) + ' and parallelism.tensor ' + string(self.parallelism.tensor)"
+            " + ': one must be a multiple of the other, so that no pod holds parts of two pipeline stages'"
+        ),
+        field=".accelerator.perPod",
+    ),
+    Rule(
+        where="spec.model.source",
+        rule=(
+            r"self.matches('^hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._/-]*)?$')"
+            r" || self.matches('^/[A-Za-z0-9._/-]+$')"
+        ),
+        message="must be hf://ORGANISATION/NAME, hf://ORGANISATION/NAME@REVISION, or an absolute path in the image",
+        message_expression=(
+            "'' + self + ' is no model: write hf://ORGANISATION/NAME, hf://ORGANISATION/NAME@REVISION, or an absolute"
+            " path in the engine image such as /models/llama'"
+        ),
+    ),
+    Rule(
+        where="spec.model.servedName",
+        rule=r"self.matches('^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$')",
+        message="must begin with a letter or digit and hold letters, digits and . _ : / @ + - only",
+    ),
+    Rule(
+        where="spec.engine.extraArgs",
+        rule="self.size() == 0 || self[0].startsWith('-')",
+        message="the first item must be a flag: give a flag's value the item after the flag",
+        message_expression="'begins with ' + self[0] + ', which is no flag: give a value the item after its flag'",
+    ),
+    Rule(
+        where="spec.engine.extraArgs",
+        rule=f"!self.exists(a, {_IS_OWNED})",
+        message="; ".join(f"{', '.join(flags)}: {instead}" for instead, flags in OWNED.items()),
+        message_expression=(
+            f"self.filter(a, {_IS_OWNED})[0] + ' is set by Trireme or would change what it relies on: remove it;"
+            " model, engine.config and parallelism have fields for what may be set'"
+        ),
+    ),
+    Rule(
+        where="spec.accelerator.resource",
+        rule=f"self == 'cpu' || self.matches('{_RESOURCE_NAME}')",
+        message="must be the name of an extended resource such as nvidia.com/gpu, or cpu for ranks without a device",
+    ),
+    _limit_rule("cpu", "cores"),
+    _limit_rule("memory", "bytes"),
+    Rule(
+        where="spec.zones",
+        rule="self.exists(z, z.weight > 0)",
+        message="every zone has weight 0, so no request would be served: give at least one zone a weight of 1 or more",
+    ),
+    Rule(
+        where="spec.service.annotations[].name",
+        rule=f"self.matches('{_ANNOTATION_KEY}') && !self.startsWith('trireme.dev/')",
+        message="must be an annotation's key, [PREFIX/]NAME, and not one of trireme.dev",
+    ),
+    Rule(
+        where="spec.gateway.hostnames[]",
+        rule=f"self.matches('{_HOSTNAME}') && !self.matches('^[0-9.]+$')",
+        message="must be a DNS name in lower case, with '*.' in front for all names below it; no IP address, no port",
+    ),
+    Rule(
+        where="spec.gateway.paths[]",
+        rule=(
+            f"self.startsWith('/') && self.matches('{_PATH}') && !self.contains('//') && !self.contains('/./') &&"
+            " !self.contains('/../') && !self.endsWith('/..') && !self.endsWith('/.') &&"
+            " !self.lowerAscii().contains('%2f')"
+        ),
+        message="must be an absolute URL path such as /v1, without //, /./, /../ or an encoded slash",
+    ),
+)

@@ -1,0 +1,114 @@
+"""The status of an InferenceCluster: what the controller writes and ``kubectl get ic`` shows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, computed_field
+
+from trireme_operator.api.base import Model
+from trireme_operator.api.conditions import ConditionType, Reason, WeightReason
+
+ZONES_MAP = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+CONDITIONS_MAP = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+
+
+class Condition(Model):
+    """One aspect of the state, as in all of Kubernetes (meta/v1 Condition)."""
+
+    type: ConditionType
+    """Which aspect."""
+
+    status: Annotated[str, Field(pattern="^(True|False|Unknown)$")]
+    """`True`, `False` or `Unknown`."""
+
+    reason: Reason
+    """Why, as one word that programs may rely on."""
+
+    message: Annotated[str, Field(max_length=32768)] = ""
+    """Why, for people, with the way out."""
+
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When `status` last changed."""
+
+    observed_generation: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] = 0
+    """The generation of the spec that this was found for."""
+
+
+class PlanStatus(Model):
+    """The arithmetic that follows from the spec."""
+
+    pods_per_group: Annotated[int, Field(ge=1)]
+    """Pods in one group."""
+
+    ranks_per_group: Annotated[int, Field(ge=1)]
+    """Ranks in one group: tensor x pipeline."""
+
+    gpus_per_group: Annotated[int, Field(ge=0)]
+    """Devices that one group asks for; 0 with ranks on the processor."""
+
+    total_gpus: Annotated[int, Field(ge=0)]
+    """Devices that all groups ask for."""
+
+
+class ZoneStatus(Model):
+    """One zone as it is."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """The zone's name; empty for the pool of a resource without zones."""
+
+    groups: Annotated[int, Field(ge=0)]
+    """Groups asked for."""
+
+    ready_groups: Annotated[int, Field(ge=0)]
+    """Groups whose every rank serves."""
+
+    weight: Annotated[int, Field(ge=0)]
+    """The zone's share of the traffic now."""
+
+    weight_reason: WeightReason
+    """Why it is that."""
+
+    message: Annotated[str, Field(max_length=4096)] | None = None
+    """What keeps groups of the zone from being ready, and the way out."""
+
+
+class Status(Model):
+    """What is there."""
+
+    observed_generation: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] = 0
+    """The generation of the spec that this status was written for."""
+
+    conditions: list[Condition] = Field(default_factory=list, max_length=16, json_schema_extra=CONDITIONS_MAP)
+    """Accepted, Available, Progressing, RoutesProgrammed, and Ready, which sums them up."""
+
+    url: Annotated[str, Field(max_length=2048)] | None = None
+    """Where clients send requests."""
+
+    plan: PlanStatus | None = None
+    """The arithmetic that follows from the spec."""
+
+    zones: list[ZoneStatus] = Field(default_factory=list, max_length=16, json_schema_extra=ZONES_MAP)
+    """Each zone as it is; one entry with an empty name without zones."""
+
+    @computed_field
+    def replicas(self) -> int:
+        """Groups asked for, over all zones."""
+        return sum(zone.groups for zone in self.zones)
+
+    @computed_field
+    def ready_replicas(self) -> int:
+        """Groups whose every rank serves, over all zones."""
+        return sum(zone.ready_groups for zone in self.zones)
+
+    @computed_field
+    def zones_ready(self) -> str:
+        """Zones with a ready group, of those that should have one: the column ZONES."""
+        wanted = [zone for zone in self.zones if zone.groups > 0]
+        return f"{sum(zone.ready_groups > 0 for zone in wanted)}/{len(wanted)}"
+
+    @computed_field
+    def groups_ready(self) -> str:
+        """Ready groups, of those asked for: the column GROUPS."""
+        ready = sum(zone.ready_groups for zone in self.zones)
+        return f"{ready}/{sum(zone.groups for zone in self.zones)}"

@@ -1,0 +1,22 @@
+"""What a resource comes to, as pure arithmetic: no client, no clock, no environment."""
+
+from __future__ import annotations
+
+from trireme_operator.planning import names
+from trireme_operator.planning.geometry import GroupGeometry, geometry
+from trireme_operator.planning.plan import ClusterPlan, ZonePlan, plan
+from trireme_operator.planning.revision import revision_name, template_inputs
+from trireme_operator.planning.traffic import ZoneWeight, weights
+
+__all__ = [
+    "ClusterPlan",
+    "GroupGeometry",
+    "ZonePlan",
+    "ZoneWeight",
+    "geometry",
+    "names",
+    "plan",
+    "revision_name",
+    "template_inputs",
+    "weights",
+]

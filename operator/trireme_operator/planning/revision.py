@@ -1,0 +1,61 @@
+"""Which revision of the pods a resource asks for.
+
+A revision is new when an input of the resource that reaches a pod is new, and only then: number of groups, zones,
+weights, Services and routes don't reach pods, and neither does the version of the operator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+from trireme_operator.api import InferenceCluster
+from trireme_operator.api.quantity import canonical
+from trireme_operator.api.resource import ComputeResources
+from trireme_operator.planning.geometry import geometry
+
+_HASH_LENGTH: Final = 10
+
+
+def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
+    """Every input of the resource that reaches a pod, in one spelling for all that mean the same.
+
+    The keys here are stored in revisions: a field that comes into the resource later is added only when it is set, so
+    that resources without it keep their revision.
+
+    Raises:
+        InvalidResource: the ranks can't be spread over pods.
+
+    """
+    spec, shape = cluster.spec, geometry(cluster)
+    engine = spec.engine.model_dump(mode="json", by_alias=True, exclude_none=True)
+    inputs = {
+        "model": {"source": spec.model.source, "servedName": cluster.served_name},
+        "engine": engine,
+        "parallelism": {"tensor": shape.tensor, "pipeline": shape.pipeline, "perPod": shape.ranks_per_pod},
+        "accelerator": spec.accelerator.resource,
+        "resources": {
+            "requests": _compute(spec.resources.requests),
+            "limits": _compute(spec.resources.limits),
+            "sharedMemory": canonical(spec.resources.shared_memory),
+        },
+    }
+    overlay = spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True) if spec.pod_template else {}
+    return inputs | ({"podTemplate": overlay} if overlay else {})
+
+
+def revision_name(cluster: InferenceCluster) -> str:
+    """The name of the ControllerRevision: the resource's name and 10 hexadecimal digits of the inputs.
+
+    Raises:
+        InvalidResource: the ranks can't be spread over pods.
+
+    """
+    text = json.dumps(template_inputs(cluster), sort_keys=True, separators=(",", ":"))
+    return f"{cluster.metadata.name}-{hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]}"
+
+
+def _compute(resources: ComputeResources) -> dict[str, str]:
+    values = {"cpu": resources.cpu, "memory": resources.memory}
+    return {name: canonical(value) for name, value in values.items() if value is not None}

@@ -1,0 +1,28 @@
+"""From a resource and its plan to child objects, as plain dicts ready for server-side apply."""
+
+from __future__ import annotations
+
+from trireme_operator.rendering.http_route import http_route
+from trireme_operator.rendering.leader_worker_set import (
+    controller_revision,
+    leader_worker_set,
+    lws_replicas,
+    render_template,
+)
+from trireme_operator.rendering.metadata import stamp
+from trireme_operator.rendering.service_account import service_account
+from trireme_operator.rendering.services import service, zone_service
+from trireme_operator.rendering.settings import Settings
+
+__all__ = [
+    "Settings",
+    "controller_revision",
+    "http_route",
+    "leader_worker_set",
+    "lws_replicas",
+    "render_template",
+    "service",
+    "service_account",
+    "stamp",
+    "zone_service",
+]

@@ -1,0 +1,46 @@
+"""The HTTPRoute: one rule, and all zones always in it, so that only numbers change when traffic moves.
+
+Fields: sigs.k8s.io/gateway-api v1.6.1, apis/v1/httproute_types.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trireme_operator.api import InferenceCluster
+from trireme_operator.planning import ClusterPlan, ZoneWeight
+from trireme_operator.rendering.metadata import Obj, metadata, stamp
+from trireme_operator.rendering.services import PORT
+
+
+def http_route(cluster: InferenceCluster, plan: ClusterPlan, weights: Mapping[str | None, ZoneWeight]) -> Obj:
+    """The route of a resource with a gateway.
+
+    Raises:
+        ValueError: the resource has none; then there is no route.
+
+    """
+    gateway = cluster.spec.gateway
+    if gateway is None:
+        raise ValueError(f"{plan.namespace}/{plan.name} has no spec.gateway, so it has no HTTPRoute")
+    parents = [parent.model_dump(mode="json", by_alias=True, exclude_none=True) for parent in gateway.parent_refs]
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": path}} for path in gateway.paths],
+        "backendRefs": [
+            {"name": zone.service_name, "port": PORT, "weight": weights[zone.name].weight} for zone in plan.zones
+        ],
+        # An answer streams for as long as it takes; "0s" switches the gateway's own limit off (GEP-1742).
+        "timeouts": {"request": "0s"},
+    }
+    return stamp(
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": metadata(cluster, plan.route_name),
+            "spec": {
+                "parentRefs": parents,
+                **({"hostnames": list(gateway.hostnames)} if gateway.hostnames else {}),
+                "rules": [rule],
+            },
+        }
+    )

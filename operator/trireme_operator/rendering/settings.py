@@ -1,0 +1,13 @@
+"""What the installation, and not the resource, says about rendered objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The launcher's image, which carries ``/opt/trireme/runtime.pyz``, and when nodes pull it."""
+
+    launcher_image: str
+    image_pull_policy: str = "IfNotPresent"
