@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trireme_operator import planning
 from trireme_operator.api import InferenceCluster, Reason
 from trireme_operator.kube import GATEWAY, ApiMissing, Forbidden, KubeApi, NotFound, Obj
 from trireme_operator.planning import ClusterPlan
@@ -70,7 +69,7 @@ def url(cluster: InferenceCluster, plan: ClusterPlan, gateways: Mapping[GatewayK
             host = hosts[0] if hosts else _address(live or {})
             if host:
                 return f"{_origin(host, listener)}{path}"
-    return planning.url(cluster, plan)
+    return f"http://{plan.service_name}.{plan.namespace}.svc/v1"
 
 
 def _parents(cluster: InferenceCluster) -> list[GatewayKey]:

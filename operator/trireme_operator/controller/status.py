@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from trireme_operator.api import ConditionType, InvalidResource, Reason, Status, ZoneStatus
+from trireme_operator.api import ConditionType, InvalidResource, PlanStatus, Reason, Status, ZoneStatus
 from trireme_operator.api.labels import FIELD_MANAGER
+from trireme_operator.api.resource import CPU
 from trireme_operator.controller.causes import Cause, worst
 from trireme_operator.controller.children import NameTakenError
 from trireme_operator.controller.conditions import Conditions
@@ -23,7 +24,7 @@ from trireme_operator.kube import (
     KubeApi,
     Obj,
 )
-from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight, plan_status
+from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight
 
 _ZONE_MESSAGE_LIMIT = 1000
 
@@ -71,7 +72,7 @@ def compute(
         observed_generation=scope.cluster.metadata.generation,
         conditions=conditions.all(),
         url=url(scope.cluster, plan, gateways),
-        plan=plan_status(scope.cluster, plan),
+        plan=_plan(scope, plan),
         zones=[
             ZoneStatus(
                 name=zone.plan.name or "",
@@ -119,6 +120,17 @@ async def write_if_changed(api: KubeApi, raw: Obj, status: Obj) -> bool:
 def differs(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether `live` says anything else than `wanted`; conditions of types that are not ours don't count."""
     return _comparable(live) != _comparable(wanted)
+
+
+def _plan(scope: Scope, plan: ClusterPlan) -> PlanStatus:
+    ranks = plan.geometry.world_size
+    devices = 0 if scope.cluster.spec.accelerator.resource == CPU else ranks
+    return PlanStatus(
+        pods_per_group=plan.geometry.pods,
+        ranks_per_group=ranks,
+        gpus_per_group=devices,
+        total_gpus=devices * sum(zone.replicas for zone in plan.zones),
+    )
 
 
 def _comparable(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,125 @@
+"""An in-memory KubeApi for unit tests: server-side apply as far as the controller's decisions need it."""
+
+import copy
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from trireme_operator.kube import ApiError, ApiMissing, Conflict, Kind, NotFound, Obj
+
+Key = tuple[Kind, str, str]
+FailFn = Callable[[str, Kind, str], Exception | None]
+
+
+class FakeKube:
+    """Objects by kind, namespace and name, with a log of every write."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Key, Obj] = {}
+        self.unserved: set[Kind] = set()
+        self.writes: list[tuple[str, str, str]] = []
+        self.fail: FailFn = lambda verb, kind, name: None
+        self._applied: dict[tuple[Key, str], Obj] = {}
+        self._numbers = itertools.count(1)
+
+    def add(self, kind: Kind, obj: Obj) -> Obj:
+        """Put an object there as somebody else would; returns what stands."""
+        stored = {"apiVersion": kind.api_version, "kind": kind.kind} | copy.deepcopy(obj)
+        number = next(self._numbers)
+        stored["metadata"] = {"uid": f"uid-{number}", "resourceVersion": str(number)} | stored["metadata"]
+        self.objects[kind, stored["metadata"]["namespace"], stored["metadata"]["name"]] = stored
+        return stored
+
+    def one(self, kind: Kind, name: str, namespace: str = "genai") -> Obj:
+        """The live object itself, to look at or to edit by hand."""
+        return self.objects[kind, namespace, name]
+
+    def names(self, kind: Kind) -> set[str]:
+        """The names of every object of a kind."""
+        return {key[2] for key in self.objects if key[0] == kind}
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Obj:
+        self._check("get", kind, name)
+        try:
+            return copy.deepcopy(self.objects[kind, namespace, name])
+        except KeyError:
+            raise NotFound(f'{kind} "{name}" not found', status=404) from None
+
+    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "") -> list[Obj]:
+        self._check("list", kind, "")
+        return [
+            copy.deepcopy(obj)
+            for (found, where, _), obj in self.objects.items()
+            if found == kind and namespace in (None, where) and _selected(obj, labels)
+        ]
+
+    async def apply(
+        self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
+    ) -> Obj:
+        name = obj["metadata"]["name"]
+        self._check("apply", kind, name)
+        key = (kind, obj["metadata"]["namespace"], name)
+        live = self.objects.get(key)
+        if live is None and subresource is not None:
+            raise NotFound(f'{kind} "{name}" not found', status=404)
+        uid = obj["metadata"].get("uid")
+        if live is not None and uid not in (None, live["metadata"]["uid"]):
+            raise Conflict("the UID in the request differs", status=409)
+        wanted = {"status": obj["status"]} if subresource == "status" else copy.deepcopy(obj)
+        before = copy.deepcopy(live)
+        live = live if live is not None else self.add(kind, {"metadata": dict(obj["metadata"])})
+        owner = (key, f"{manager}/{subresource}")
+        _remove(live, self._applied.get(owner, {}), wanted)
+        _merge(live, wanted)
+        self._applied[owner] = copy.deepcopy(wanted)
+        self.writes.append(("status" if subresource else "apply", kind.kind, name))
+        if live != before:
+            live["metadata"]["resourceVersion"] = str(next(self._numbers))
+        return copy.deepcopy(live)
+
+    async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
+        return await self.apply(kind, obj, manager=manager, subresource="status")
+
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+        self._check("delete", kind, name)
+        live = self.objects.get((kind, namespace, name))
+        if live is None:
+            raise NotFound(f'{kind} "{name}" not found', status=404)
+        if live["metadata"]["uid"] != uid:
+            raise Conflict("the UID in the precondition differs", status=409)
+        del self.objects[kind, namespace, name]
+        self.writes.append(("delete", kind.kind, name))
+
+    def _check(self, verb: str, kind: Kind, name: str) -> None:
+        if kind in self.unserved:
+            raise ApiMissing("404 page not found", status=404)
+        error = self.fail(verb, kind, name)
+        if error is not None:
+            raise error
+
+
+def _selected(obj: Obj, labels: str) -> bool:
+    have: Mapping[str, str] = obj["metadata"].get("labels") or {}
+    return all(have.get(term.partition("=")[0]) == term.partition("=")[2] for term in labels.split(",") if term)
+
+
+def _merge(live: Any, wanted: Mapping[str, Any]) -> None:
+    for key, value in wanted.items():
+        if isinstance(value, Mapping) and isinstance(live.get(key), dict):
+            _merge(live[key], value)
+        else:
+            live[key] = copy.deepcopy(value)
+
+
+def _remove(live: Any, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """What a manager said before and says no longer goes away."""
+    for key, value in before.items():
+        if key not in wanted:
+            live.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(wanted[key], Mapping) and isinstance(live.get(key), dict):
+            _remove(live[key], value, wanted[key])
+
+
+def error(status: int = 500, message: str = "boom") -> ApiError:
+    """An error as the client would raise it."""
+    return ApiError(message, status=status)
