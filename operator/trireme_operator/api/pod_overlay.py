@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from trireme_operator.api.labels import LWS_PREFIX, MANAGED_BY, PREFIX, TOPOLOGY_ZONE
+from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import Spec
 from trireme_operator.api.violations import Violation
 
@@ -103,7 +104,9 @@ _KEYS: Final = {
     "resourceClaims": "name",
     "schedulingGates": "name",
 }
-_OBJECTS: Final = ("affinity", "dnsConfig", "nodeSelector", "securityContext", "resources")
+_OBJECTS: Final = frozenset(
+    {"affinity", "dnsConfig", "emptyDir", "limits", "nodeSelector", "requests", "resources", "securityContext"}
+)
 
 
 def violations(spec: Spec) -> tuple[Violation, ...]:
@@ -123,20 +126,39 @@ def _shape(node: Mapping[str, Any], path: str) -> Iterator[Violation]:
         at = f"{path}.{name}"
         if value is None:
             continue
-        if name in _OBJECTS and not isinstance(value, dict):
+        if name in _KEYS:
+            yield from _list_shape(value, at, key=_KEYS[name])
+        elif name == "sizeLimit":
+            yield from _quantities({name: value}, path)
+        elif name not in _OBJECTS:
+            continue
+        elif not isinstance(value, dict):
             yield Violation(at, f"{value!r} must be an object")
-        elif name in _KEYS:
-            if not isinstance(value, list):
-                yield Violation(at, f"{value!r} must be a list")
-                continue
-            for index, item in enumerate(value):
-                key = _KEYS[name]
-                if not isinstance(item, dict):
-                    yield Violation(f"{at}[{index}]", f"{item!r} must be an object")
-                elif key is not None and not isinstance(item.get(key), str | int):
-                    yield Violation(f"{at}[{index}].{key}", "must be set: items are merged by it")
-                else:
-                    yield from _shape(item, f"{at}[{index}]")
+        elif name in {"limits", "requests"}:
+            yield from _quantities(value, at)
+        else:
+            yield from _shape(value, at)
+
+
+def _list_shape(value: Any, path: str, *, key: str | None) -> Iterator[Violation]:
+    if not isinstance(value, list):
+        yield Violation(path, f"{value!r} must be a list")
+        return
+    for index, item in enumerate(value):
+        if not isinstance(item, dict):
+            yield Violation(f"{path}[{index}]", f"{item!r} must be an object")
+        elif key is not None and not isinstance(item.get(key), str | int):
+            yield Violation(f"{path}[{index}].{key}", "must be set: items are merged by it")
+        else:
+            yield from _shape(item, f"{path}[{index}]")
+
+
+def _quantities(amounts: Mapping[str, Any], path: str) -> Iterator[Violation]:
+    for name, amount in amounts.items():
+        try:
+            canonical(amount)
+        except ValueError as error:
+            yield Violation(f"{path}.{name}", str(error))
 
 
 def _metadata(metadata: Mapping[str, Any]) -> Iterator[Violation]:
@@ -222,13 +244,13 @@ def _security(context: Mapping[str, Any], path: str) -> Iterator[Violation]:
     seccomp = context.get("seccompProfile")
     forbidden = {
         "privileged": bool(context.get("privileged")),
-        "allowPrivilegeEscalation": context.get("allowPrivilegeEscalation") not in {None, False},
+        "allowPrivilegeEscalation": context.get("allowPrivilegeEscalation") not in (None, False),
         "capabilities": capabilities is not None and capabilities != {"drop": ["ALL"]},
-        "procMount": context.get("procMount") not in {None, "Default"},
-        "runAsNonRoot": context.get("runAsNonRoot") not in {None, True},
+        "procMount": context.get("procMount") not in (None, "Default"),
+        "runAsNonRoot": context.get("runAsNonRoot") not in (None, True),
         "runAsUser": context.get("runAsUser") == 0,
         "seccompProfile": not isinstance(seccomp, dict | None)
-        or (seccomp or {}).get("type") not in {None, "RuntimeDefault", "Localhost"},
+        or (seccomp or {}).get("type") not in (None, "RuntimeDefault", "Localhost"),
         "seLinuxOptions": context.get("seLinuxOptions") is not None,
         "appArmorProfile": context.get("appArmorProfile") is not None,
         "windowsOptions": context.get("windowsOptions") is not None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from trireme_operator.api.base import (
     DNS_LABEL_PATTERN,
@@ -26,10 +26,10 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 DEFAULT_IMAGE: Final = "vllm/vllm-openai:v0.33.0"
 CPU: Final = "cpu"
 
-ATOMIC: Final = {"x-kubernetes-list-type": "atomic"}
+ATOMIC: Final[dict[str, JsonValue]] = {"x-kubernetes-list-type": "atomic"}
 
 
-def _map_by(*keys: str) -> dict[str, Any]:
+def _map_by(*keys: str) -> dict[str, JsonValue]:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 

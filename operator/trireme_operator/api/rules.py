@@ -77,8 +77,8 @@ RULES: Final[tuple[Rule, ...]] = (
         ),
         message_expression=(
             "'metadata.name ' + self.metadata.name + ' has ' + string(self.metadata.name.size()) + ' characters: it"
-            " must have at most 40, lower case letters, digits and -, begin with a letter and end with a letter or digit,"
-            " because names of Services and pods are made from it'"
+            " must have at most 40, lower case letters, digits and -, begin with a letter and end with a letter or"
+            " digit, because names of Services and pods are made from it'"
         ),
     ),
     Rule(

@@ -65,7 +65,7 @@ def _keyed_list(base: list[Any], extra: list[Any], keys: tuple[str, ...]) -> lis
 
 
 def _key(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
-    return tuple(item.get(key, _DEFAULTS.get(key)) for key in keys)
+    return tuple(repr(item.get(key, _DEFAULTS.get(key))) for key in keys)  # what can't be a key must not end us
 
 
 def _clean(value: Any, field: str = "") -> Any:
