@@ -114,3 +114,16 @@ ENTRYPOINT ["vllm"]
 LABEL org.opencontainers.image.title="vLLM on a CPU with SmolLM2-135M-Instruct, for tests only" \
       org.opencontainers.image.source="https://github.com/vllm-project/vllm" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause"
+
+# ---- What stands for the engine where a test needs speed, many groups, or faults on demand.
+
+FROM python AS engine-double
+COPY tests/double /opt/double/tests/double
+RUN printf '#!/bin/sh\nPYTHONPATH=/opt/double exec python3 -m tests.double "$@"\n' > /usr/local/bin/vllm \
+ && chmod 0755 /usr/local/bin/vllm \
+ && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/double
+ENV HOME=/tmp
+USER 65532:65532
+ENTRYPOINT ["vllm"]
+LABEL org.opencontainers.image.title="Engine double for tests: answers as vLLM does, computes nothing" \
+      org.opencontainers.image.licenses="Apache-2.0"
