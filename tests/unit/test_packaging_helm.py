@@ -1,0 +1,251 @@
+"""The chart and the plain manifests, through the real Helm, the real kubectl and a real API server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.cluster.controlplane import ControlPlane
+from e2e.host import CommandError, run
+from e2e.toolchain import kube_link_dir
+from scripts import chart, generate_manifests
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+OPERATOR = "system:serviceaccount:trireme-system:trireme"
+DIGEST = f"sha256:{'0' * 64}"
+
+Obj = dict[str, Any]
+
+
+def by_identity(objects: list[Obj]) -> dict[tuple[str, str, str], Obj]:
+    return {(obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]): obj for obj in objects}
+
+
+def load_all(text: str) -> list[Obj]:
+    return [document for document in yaml.safe_load_all(text) if document is not None]
+
+
+def installed_by_file() -> dict[tuple[str, str, str], Obj]:
+    return by_identity(load_all((ROOT / "manifests" / "install.yaml").read_text()))
+
+
+def kustomize(folder: Path) -> dict[tuple[str, str, str], Obj]:
+    return by_identity(load_all(run([kube_link_dir() / "kubectl", "kustomize", folder])))
+
+
+def operator_container(objects: list[Obj]) -> Obj:
+    deployment = next(obj for obj in objects if obj["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert isinstance(container, dict)
+    return container
+
+
+def environment(container: Obj) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in container["env"]}
+
+
+# ---- without a server ------------------------------------------------------------------------------------
+
+
+def test_chart_file_and_kustomize_base_give_the_same_objects() -> None:
+    crds = [obj for file in sorted((chart.CHART / "crds").glob("*.yaml")) for obj in load_all(file.read_text())]
+    from_chart = by_identity([*crds, *map(generate_manifests.without_helm, chart.template())])
+    from_file = installed_by_file()
+    namespace = from_file.pop(("Namespace", "", chart.NAMESPACE))
+
+    assert from_file == from_chart
+    assert kustomize(ROOT / "manifests" / "base") == from_chart | {("Namespace", "", chart.NAMESPACE): namespace}
+
+
+def test_a_kustomize_overlay_can_choose_the_namespace(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    for file in (ROOT / "manifests" / "base").iterdir():
+        (base / file.name).write_text(file.read_text())
+    (tmp_path / "kustomization.yaml").write_text("namespace: elsewhere\nresources: [base]\n")
+
+    objects = kustomize(tmp_path)
+
+    assert ("Namespace", "", "elsewhere") in objects
+    assert ("Deployment", "elsewhere", "trireme") in objects
+    assert objects["ClusterRoleBinding", "", "trireme"]["subjects"][0]["namespace"] == "elsewhere"
+
+
+def test_with_namespaces_the_operator_has_rights_there_only() -> None:
+    objects = chart.template("--set", "namespaces={genai,staging}")
+    found = by_identity(objects)
+    cluster_wide = [name for rule in found["ClusterRole", "", "trireme"]["rules"] for name in rule["resources"]]
+
+    assert sorted(cluster_wide) == ["customresourcedefinitions", "gateways", "namespaces"]
+    for namespace in ("genai", "staging"):
+        granted = [name for rule in found["Role", namespace, "trireme"]["rules"] for name in rule["resources"]]
+        assert {"inferenceclusters", "leaderworkersets", "pods", "httproutes"} <= set(granted)
+        subject = found["RoleBinding", namespace, "trireme"]["subjects"][0]
+        assert (subject["name"], subject["namespace"]) == ("trireme", chart.NAMESPACE)
+    assert environment(operator_container(objects))["TRIREME_NAMESPACES"] == "genai,staging"
+
+
+@pytest.mark.parametrize(
+    ("values", "image", "launcher"),
+    [
+        pytest.param([], "trireme.dev/operator:0.1.0", "trireme.dev/runtime:0.1.0", id="the chart's own version"),
+        pytest.param(
+            ["image.tag=dev", "launcher.image.tag=dev"],
+            "trireme.dev/operator:dev",
+            "trireme.dev/runtime:dev",
+            id="a tag",
+        ),
+        pytest.param(
+            ["image.tag=dev", f"image.digest={DIGEST}", "launcher.image.repository=host:5000/a/runtime"],
+            f"trireme.dev/operator@{DIGEST}",
+            "host:5000/a/runtime:0.1.0",
+            id="a digest wins over a tag",
+        ),
+    ],
+)
+def test_images_are_what_the_values_say(values: list[str], image: str, launcher: str) -> None:
+    flags = [item for value in values for item in ("--set-string", value)]
+    container = operator_container(chart.template(*flags))
+
+    assert container["image"] == image
+    assert environment(container)["TRIREME_LAUNCHER_IMAGE"] == launcher
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        pytest.param("image.tagg=dev", "tagg", id="a typing error"),
+        pytest.param("namespaces={Gen_AI}", "namespaces", id="no name of a namespace"),
+        pytest.param("logFormat=xml", "logFormat", id="no such log format"),
+        pytest.param("image.digest=abc", "digest", id="no digest"),
+        pytest.param("launcher.image.pullPolicy=Sometimes", "pullPolicy", id="no such pull policy"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(value: str, named: str) -> None:
+    with pytest.raises(chart.ChartError, match=named):
+        chart.template("--set", value)
+
+
+def test_a_label_of_the_pod_cannot_break_the_selector() -> None:
+    objects = chart.template("--set-string", r"podLabels.app\.kubernetes\.io/component=mine")
+    deployment = next(obj for obj in objects if obj["kind"] == "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+
+    assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+# ---- on an API server ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("packaging")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def applied(plane: ControlPlane) -> ControlPlane:
+    apply_file(plane)
+    return plane
+
+
+def apply_file(plane: ControlPlane) -> list[Obj]:
+    file = ROOT / "manifests" / "install.yaml"
+    answer = plane.kubectl("apply", "--server-side", "--validate=strict", "--output=json", f"--filename={file}")
+    items: list[Obj] = json.loads(answer)["items"]
+    return items
+
+
+def versions(objects: list[Obj]) -> dict[str, str]:
+    return {f"{obj['kind']}/{obj['metadata']['name']}": obj["metadata"]["resourceVersion"] for obj in objects}
+
+
+def test_applying_the_file_twice_changes_nothing(applied: ControlPlane) -> None:
+    first = versions(apply_file(applied))
+
+    assert versions(apply_file(applied)) == first
+
+
+def test_the_operators_pod_is_admitted_where_pod_security_is_restricted(applied: ControlPlane) -> None:
+    pod = json.dumps(operator_pod())
+
+    answer = applied.kubectl("create", "--dry-run=server", "--output=name", "--filename=-", text=pod)
+
+    assert answer.strip() == "pod/probe"
+
+
+def test_that_namespace_does_refuse_a_lesser_pod(applied: ControlPlane) -> None:
+    pod = operator_pod()
+    del pod["spec"]["containers"][0]["securityContext"]
+
+    with pytest.raises(CommandError, match="violates PodSecurity"):
+        applied.kubectl("create", "--dry-run=server", "--filename=-", text=json.dumps(pod))
+
+
+def operator_pod() -> Obj:
+    template = installed_by_file()["Deployment", chart.NAMESPACE, "trireme"]["spec"]["template"]
+    metadata = {"name": "probe", "namespace": chart.NAMESPACE, "labels": template["metadata"]["labels"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+
+@pytest.mark.parametrize(
+    ("verb", "group", "resource", "allowed"),
+    [
+        pytest.param("watch", "trireme.dev", "inferenceclusters", True, id="sees what is asked for"),
+        pytest.param("patch", "trireme.dev", "inferenceclusters/status", True, id="says what is"),
+        pytest.param("patch", "trireme.dev", "inferenceclusters", False, id="never writes a spec"),
+        pytest.param("create", "", "services", True, id="makes children"),
+        pytest.param("update", "", "services", False, id="applies and never replaces"),
+        pytest.param("delete", "apps", "controllerrevisions", True, id="prunes children"),
+        pytest.param("delete", "", "pods", False, id="leaves pods to LeaderWorkerSet"),
+        pytest.param("get", "", "secrets", False, id="reads no secret"),
+        pytest.param("list", "", "nodes", False, id="reads no node"),
+        pytest.param("create", "", "pods/exec", False, id="enters no pod"),
+    ],
+)
+def test_the_operator_may_do_its_work_and_nothing_else(
+    applied: ControlPlane,
+    verb: str,
+    group: str,
+    resource: str,
+    allowed: bool,  # noqa: FBT001
+) -> None:
+    name, _, part = resource.partition("/")
+    asked = {"namespace": "anywhere", "verb": verb, "group": group, "resource": name, "subresource": part}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": OPERATOR, "resourceAttributes": asked},
+    }
+
+    answer = applied.kubectl("create", "--output=json", "--filename=-", text=json.dumps(review))
+
+    assert json.loads(answer)["status"].get("allowed", False) is allowed
+
+
+def test_helm_installs_upgrades_without_a_change_and_leaves_the_crd(plane: ControlPlane) -> None:
+    common = ["--kubeconfig", str(plane.kubeconfig), "--namespace", "by-helm"]
+    upgrade = ["upgrade", "--install", "other", str(chart.CHART), "--create-namespace", *common]
+    names = ("deployment/other-trireme", "serviceaccount/other-trireme", "clusterrole/other-trireme")
+
+    def seen() -> dict[str, str]:
+        answer = json.loads(plane.kubectl("get", *names, "--namespace=by-helm", "--output=json"))
+        return versions(answer["items"])
+
+    chart.helm(*upgrade)
+    first = seen()
+    chart.helm(*upgrade)
+    assert seen() == first
+    assert len(first) == len(names)
+
+    chart.helm("uninstall", "other", *common)
+    assert "inferenceclusters" in plane.kubectl("get", "crd", "--output=name")
+    with pytest.raises(CommandError, match="NotFound"):
+        seen()
