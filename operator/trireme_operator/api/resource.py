@@ -26,6 +26,7 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 DEFAULT_IMAGE: Final = "vllm/vllm-openai:v0.33.0"
 CPU: Final = "cpu"
 
+ANY_FIELDS: Final[dict[str, JsonValue]] = {"x-kubernetes-preserve-unknown-fields": True}
 ATOMIC: Final[dict[str, JsonValue]] = {"x-kubernetes-list-type": "atomic"}
 
 
@@ -210,19 +211,12 @@ class Gateway(Model):
 
 
 class PodTemplate(Model):
-    """Laid over the pods of leaders and workers, as `kubectl patch --type strategic` would: objects are merged, lists
-    with a key (containers, env, volumes, volumeMounts, ports) item by item. The engine's container is called `engine`.
-    What the operator owns, and what Pod Security `restricted` forbids, is refused (condition `Accepted`).
-    """
+    """Laid over the rendered pods."""
 
-    metadata: (
-        Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] | None
-    ) = None
+    metadata: Annotated[dict[str, Any], Field(json_schema_extra=ANY_FIELDS)] | None = None
     """Labels and annotations."""
 
-    spec: Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] | None = (
-        None
-    )
+    spec: Annotated[dict[str, Any], Field(json_schema_extra=ANY_FIELDS)] | None = None
     """Fields of a pod's spec, for example tolerations, imagePullSecrets, volumes or env of the engine's container."""
 
 
@@ -257,7 +251,10 @@ class Spec(Model):
     """The way in from outside. Absent: no HTTPRoute."""
 
     pod_template: PodTemplate | None = None
-    """Laid over the rendered pods."""
+    """Laid over the pods of leaders and workers, as `kubectl patch --type strategic` would: objects are merged, lists
+    with a key (containers, env, volumes, volumeMounts, ports) item by item, tolerations are added. The engine's
+    container is called `engine`. What the operator owns, and what Pod Security `restricted` forbids, is refused: the
+    condition `Accepted` says which field and why."""
 
 
 class ObjectMeta(Model):
