@@ -1,7 +1,8 @@
 """What a user's cluster has before Trireme comes: LeaderWorkerSet, a gateway, resource metrics.
 
 Each part is installed from its own upstream release (kustomize folder, chart, CRDs), with images built here.
-Installing again repairs what was changed by hand and changes nothing else.
+Installing again repairs what was changed by hand (CRDs apart, which only another release replaces) and changes
+nothing else.
 
 The controllers and Envoy run in ``PLATFORM_ZONE`` while its node lives, so that a test can take another zone
 away without taking the platform with it. It is a preference: without that node they run elsewhere.

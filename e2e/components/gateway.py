@@ -29,9 +29,9 @@ _ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
 def install_gateway(cluster: Cluster, *, wait: bool = True) -> None:
     """Install or repair Gateway API and Envoy Gateway; with ``wait`` return only when the class is accepted."""
     with step(f"install Gateway API {versions().binaries['gateway-api']}", expected_seconds=5):
-        definitions = _gateway_api() + _envoy_gateway_definitions()
-        manifest.apply(cluster, definitions)
-        manifest.wait_established(cluster, definitions)
+        definitions = _definitions()
+        manifest.apply_definitions(cluster, definitions)
+        manifest.apply(cluster, manifest.others(definitions))
     with step(f"install Envoy Gateway {versions().binaries['envoy-gateway']}", expected_seconds=15):
         _install_chart(cluster)
         manifest.apply(cluster, _gateway_class())
@@ -60,9 +60,16 @@ def remove_gateway(cluster: Cluster) -> None:
             definition = f"{kind}.gateway.networking.k8s.io"
             if cluster.kubectl("get", "customresourcedefinition", definition, "--ignore-not-found", "--output=name"):
                 cluster.kubectl("delete", definition, "--all", "--all-namespaces", "--timeout=60s")
-        manifest.delete(cluster, _gateway_api() + _envoy_gateway_definitions())
+        manifest.delete(cluster, _definitions())
         _helm(cluster, "uninstall", RELEASE, "--ignore-not-found", "--wait")
         manifest.delete(cluster, [_namespace()])
+
+
+def _definitions() -> list[manifest.Object]:
+    """The CRDs of Gateway API (its standard channel) and of Envoy Gateway, and the policy that guards upgrades."""
+    pins = versions().binaries
+    inputs = [f"{_GATEWAY_API} {pins['gateway-api']}", f"{_ENVOY_GATEWAY} {pins['envoy-gateway']}"]
+    return manifest.remembered("gateway", inputs, lambda: [*_gateway_api(), *_envoy_gateway_definitions()])
 
 
 def _gateway_api() -> list[manifest.Object]:
@@ -71,12 +78,12 @@ def _gateway_api() -> list[manifest.Object]:
     return [item for file in listed for item in manifest.objects((folder / file).read_text())]
 
 
-def _charts() -> Path:
-    return module_dir(_ENVOY_GATEWAY, versions().binaries["envoy-gateway"]) / "charts"
+def _chart() -> Path:
+    return module_dir(_ENVOY_GATEWAY, versions().binaries["envoy-gateway"]) / "charts" / "gateway-helm"
 
 
 def _envoy_gateway_definitions() -> list[manifest.Object]:
-    folder = _charts() / "gateway-helm" / "charts" / "crds" / "crds" / "generated"
+    folder = _chart() / "charts" / "crds" / "crds" / "generated"
     return [item for file in sorted(folder.glob("*.yaml")) for item in manifest.objects(file.read_text())]
 
 
@@ -102,11 +109,11 @@ def _install_chart(cluster: Cluster) -> None:
     Every ``helm upgrade`` is a new revision and runs the chart's certificate job again, so what was installed
     is remembered in the release's description.
     """
-    chart = _charts() / "gateway-helm"
     values = _values()
-    fingerprint = cache.key(chart, json.dumps(values, sort_keys=True))
+    fingerprint = cache.key(versions().binaries["envoy-gateway"], json.dumps(values, sort_keys=True))
     if _installed(cluster) == fingerprint:
         return
+    chart = _chart()
     with tempfile.TemporaryDirectory(prefix="trireme-") as directory:
         copy = Path(directory, "gateway-helm")
         shutil.copytree(chart, copy, copy_function=shutil.copyfile)

@@ -8,7 +8,7 @@ from e2e.cluster import Cluster
 from e2e.components import manifest
 from e2e.host import CommandError
 from e2e.progress import step
-from e2e.toolchain import build_key, module_dir
+from e2e.toolchain import build_key
 from e2e.versions import versions
 
 NAMESPACE = "lws-system"
@@ -33,8 +33,8 @@ def install_lws(cluster: Cluster, *, wait: bool = True) -> None:
     """Install or repair LWS; with ``wait`` return only when its webhooks answer."""
     with step(f"install LeaderWorkerSet {versions().binaries['lws']}", expected_seconds=4):
         items = _objects(cluster)
-        manifest.apply(cluster, items)
-        manifest.wait_established(cluster, items)
+        manifest.apply_definitions(cluster, items)
+        manifest.apply(cluster, manifest.others(items))
     if wait:
         wait_for_lws(cluster)
 
@@ -76,5 +76,5 @@ def remove_lws(cluster: Cluster) -> None:
 
 
 def _objects(cluster: Cluster) -> list[manifest.Object]:
-    base = module_dir(_MODULE, versions().binaries["lws"]) / "config" / "default"
-    return manifest.placed(manifest.kustomize(cluster, base=base, overlay="lws"), build=build_key("lws"))
+    items = manifest.kustomized(cluster, module=_MODULE, part="lws", folder="config/default")
+    return manifest.placed(items, build=build_key("lws"))

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from e2e import cache
 from e2e.cluster import Cluster
 from e2e.host import CommandError
+from e2e.toolchain import module_dir
+from e2e.versions import versions
 
 PLATFORM_ZONE = "zone-c"
 FIELD_MANAGER = "trireme-e2e"
 MANIFESTS = Path(__file__).with_name("manifests")
 BUILD_ANNOTATION = "trireme.dev/build"
+CONTENT_LABEL = "trireme.dev/content"
+
+_DEFINITION = "CustomResourceDefinition"
 
 Object = dict[str, Any]
 
@@ -26,16 +32,42 @@ class ComponentError(RuntimeError):
     """A part of the cluster was installed but does not come up."""
 
 
-def kustomize(cluster: Cluster, *, base: Path, overlay: str) -> list[Object]:
-    """The objects of the kustomize folder ``base`` with ``manifests/<overlay>.yaml`` on top.
+def remembered(name: str, inputs: Sequence[str | Path], render: Callable[[], list[Object]]) -> list[Object]:
+    """What ``render`` returned when it last ran for these inputs (texts, files), kept in the cache.
 
-    The folder that joins the two is temporary: kustomize takes its bases by relative path only, and the base
-    lies in Go's module cache, somewhere else on every machine.
+    An upstream release never changes, and reading it takes a download, kustomize and megabytes of YAML.
+    """
+    target = cache.entry("manifests", f"{name}-{cache.key(*inputs)}")
+    with cache.building(target) as scratch:
+        if scratch is not None:
+            (scratch / "objects.json").write_text(json.dumps(render()))
+    items: list[Object] = json.loads((target / "objects.json").read_text())
+    return items
+
+
+def kustomized(cluster: Cluster, *, module: str, part: str, folder: str) -> list[Object]:
+    """The objects of the kustomize ``folder`` of a Go module with ``manifests/<part>.yaml`` on top.
+
+    ``part`` is also the module's row in versions.toml.
+    """
+    version = versions().binaries[part]
+    overlay = MANIFESTS / f"{part}.yaml"
+
+    def render() -> list[Object]:
+        return _kustomize(cluster, base=module_dir(module, version) / folder, overlay=overlay)
+
+    return remembered(part, [module, version, folder, overlay], render)
+
+
+def _kustomize(cluster: Cluster, *, base: Path, overlay: Path) -> list[Object]:
+    """Run kustomize in a temporary folder that joins the two.
+
+    It takes bases by relative path only, and this one lies in Go's module cache, somewhere else on every machine.
     """
     with tempfile.TemporaryDirectory(prefix="trireme-") as directory:
         # Without resolving links "../" would start somewhere else than kustomize does.
         folder = Path(directory).resolve()
-        kustomization = yaml.safe_load((MANIFESTS / f"{overlay}.yaml").read_text())
+        kustomization = yaml.safe_load(overlay.read_text())
         kustomization["resources"] = [os.path.relpath(base.resolve(), folder)]
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         return objects(cluster.kubectl("kustomize", str(folder)))
@@ -84,14 +116,31 @@ def dump(items: list[Object]) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
-def custom_resource_definitions(items: list[Object]) -> list[str]:
-    """``customresourcedefinition/<name>`` of every CRD among the objects."""
-    return [f"customresourcedefinition/{name(item)}" for item in items if item["kind"] == "CustomResourceDefinition"]
+def apply_definitions(cluster: Cluster, items: list[Object]) -> None:
+    """Apply the CRDs among the objects that are missing or from another release, and wait until all are served.
+
+    Each carries a label with the hash of what was applied: comparing is one small request, while the API server
+    needs ten seconds to find that megabytes of schemas have not changed.
+    """
+    wanted = {name(item): _labelled(item) for item in items if item["kind"] == _DEFINITION}
+    listed = cluster.kubectl("get", _DEFINITION, f"--label-columns={CONTENT_LABEL}", "--no-headers")
+    present = {words[0]: words[-1] for line in listed.splitlines() if (words := line.split())}
+    stale = [item for key, item in wanted.items() if present.get(key) != item["metadata"]["labels"][CONTENT_LABEL]]
+    if stale:
+        apply(cluster, stale)
+        served = [f"{_DEFINITION}/{name(item)}" for item in stale]
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *served)
 
 
-def wait_established(cluster: Cluster, items: list[Object]) -> None:
-    """Wait until the API server serves every CRD among the objects."""
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *custom_resource_definitions(items))
+def _labelled(item: Object) -> Object:
+    content = cache.key(json.dumps(item, sort_keys=True))
+    labels = {**item["metadata"].get("labels", {}), CONTENT_LABEL: content}
+    return {**item, "metadata": {**item["metadata"], "labels": labels}}
+
+
+def others(items: list[Object]) -> list[Object]:
+    """The objects that are no CRDs."""
+    return [item for item in items if item["kind"] != _DEFINITION]
 
 
 def rolled_out(cluster: Cluster, deployment: str, *, namespace: str, seconds: int = 120) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from e2e.cluster import Cluster
 from e2e.components import manifest
 from e2e.progress import step
-from e2e.toolchain import build_key, module_dir
+from e2e.toolchain import build_key
 from e2e.versions import versions
 
 _MODULE = "sigs.k8s.io/metrics-server"
@@ -39,6 +39,5 @@ def remove_metrics_server(cluster: Cluster) -> None:
 
 
 def _objects(cluster: Cluster) -> list[manifest.Object]:
-    base = module_dir(_MODULE, versions().binaries["metrics-server"]) / "manifests" / "base"
-    items = manifest.kustomize(cluster, base=base, overlay="metrics-server")
+    items = manifest.kustomized(cluster, module=_MODULE, part="metrics-server", folder="manifests/base")
     return manifest.placed(items, build=build_key("metrics-server"))

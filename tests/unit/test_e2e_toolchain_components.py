@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 from e2e.components import gateway, lws, manifest, metrics
 from e2e.host import CommandError
+from e2e.versions import versions
 
 DEPLOYMENT = {
     "apiVersion": "apps/v1",
@@ -30,6 +32,7 @@ class Listener:
         self.calls: list[tuple[tuple[str, ...], str | None]] = []
         self.kustomization: dict[str, Any] = {}
         self.failures: dict[str, int] = {}
+        self.answers: dict[str, str] = {}
 
     def kubectl(self, *args: str, input: str | None = None) -> str:  # noqa: A002
         self.calls.append((args, input))
@@ -41,7 +44,7 @@ class Listener:
             self.kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
             self.kustomization["resolved"] = (folder / self.kustomization["resources"][0]).resolve()
             return yaml.safe_dump_all([DEFINITION, WEBHOOK, DEPLOYMENT])
-        return ""
+        return self.answers.get(args[0], "")
 
     def command(self, *argv: str) -> list[str]:
         return ["inside", *argv]
@@ -64,8 +67,10 @@ def cluster() -> Any:
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that stands for a downloaded Go module, for all parts."""
-    for part in (lws, metrics, gateway):
+    monkeypatch.setenv("TRIREME_CACHE", str(tmp_path / "cache"))
+    for part in (manifest, gateway):
         monkeypatch.setattr(part, "module_dir", lambda *_: tmp_path)
+    for part in (lws, metrics, gateway):
         monkeypatch.setattr(part, "build_key", lambda name: f"key-of-{name}")
     return tmp_path
 
@@ -75,13 +80,37 @@ def test_lws_is_rendered_from_its_release_with_our_image(cluster: Any, module: P
     assert cluster.kustomization["resolved"] == module.resolve() / "config" / "default"
     [image] = cluster.kustomization["images"]
     assert f"{image['newName']}:{image['newTag']}" == "trireme.dev/e2e/lws:dev"
-    [[definition, webhook, deployment]] = cluster.sent("apply")
+    [[definition], [webhook, deployment]] = cluster.sent("apply")
     template = deployment["spec"]["template"]
-    assert (definition, webhook) == (DEFINITION, WEBHOOK)
+    assert definition["metadata"]["name"] == "things.example.org"
+    assert webhook == WEBHOOK
     assert template["metadata"]["annotations"] == {"trireme.dev/build": "key-of-lws"}
     assert template["spec"]["containers"] == [{"name": "manager"}]
     assert manifest.PLATFORM_ZONE in json.dumps(template["spec"]["affinity"])
-    assert cluster.calls[-1][0][-1] == "customresourcedefinition/things.example.org"
+    assert cluster.verbs() == ["kustomize", "get", "apply", "wait", "apply"]
+
+
+def test_a_release_is_rendered_once(cluster: Any, module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        metrics.install_metrics_server(cluster, wait=False)
+    assert cluster.verbs() == ["kustomize", "apply", "apply"]
+    (module / "metrics-server.yaml").write_text("images: []\n")
+    monkeypatch.setattr(manifest, "MANIFESTS", module)
+    metrics.install_metrics_server(cluster, wait=False)
+    assert cluster.verbs()[3:] == ["kustomize", "apply"]
+
+
+def test_definitions_are_applied_only_when_missing_or_different(cluster: Any) -> None:
+    manifest.apply_definitions(cluster, [DEFINITION, WEBHOOK])
+    [[applied]] = cluster.sent("apply")
+    content = applied["metadata"]["labels"]["trireme.dev/content"]
+    assert "CustomResourceDefinition/things.example.org" in cluster.calls[-1][0]
+    cluster.calls.clear()
+    cluster.answers["get"] = f"other.example.org 2026\nthings.example.org 2026-01-01T00:00:00Z {content}\n"
+    manifest.apply_definitions(cluster, [DEFINITION])
+    assert cluster.verbs() == ["get"]
+    manifest.apply_definitions(cluster, [{**DEFINITION, "spec": {"new": True}}])
+    assert cluster.verbs() == ["get", "get", "apply", "wait"]
 
 
 def test_objects_are_applied_on_the_server_by_one_manager(cluster: Any) -> None:
@@ -91,7 +120,7 @@ def test_objects_are_applied_on_the_server_by_one_manager(cluster: Any) -> None:
 
 
 def test_the_first_refusals_of_the_lws_webhook_are_waited_out(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lws.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     cluster.failures["create"] = 2
     lws.wait_for_lws(cluster)
     assert cluster.verbs() == ["rollout", "create", "create", "create"]
@@ -172,14 +201,15 @@ def test_the_chart_is_installed_once(cluster: Any, chart: Path, monkeypatch: pyt
     assert values["crds"] == {"enabled": False}
 
 
-@pytest.mark.parametrize("change", ["the program", "the chart", "the installation failed"])
+@pytest.mark.parametrize("change", ["the program", "the release", "the installation failed"])
 def test_the_chart_is_installed_again(change: str, cluster: Any, chart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helm = Helm(monkeypatch)
     gateway._install_chart(cluster)
     if change == "the program":
         monkeypatch.setattr(gateway, "build_key", lambda _: "other")
-    elif change == "the chart":
-        (chart / "Chart.yaml").write_text("version: 2\n")
+    elif change == "the release":
+        other = replace(versions(), binaries={**versions().binaries, "envoy-gateway": "9.9.9"})
+        monkeypatch.setattr(gateway, "versions", lambda: other)
     else:
         helm.status = "failed"
     gateway._install_chart(cluster)
