@@ -38,7 +38,7 @@ def test_results_are_counted_as_a_person_would(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [pytest.param(None, id="pytest never wrote it"), pytest.param("<testsuites><te", id="pytest was killed")]
+    "text", [pytest.param(None, id="pytest never wrote it"), pytest.param("<testsuites><testcase", id="pytest was killed")]
 )
 def test_a_result_file_that_is_not_whole_counts_as_nothing(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "unit.xml"
