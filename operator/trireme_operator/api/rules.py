@@ -54,7 +54,7 @@ _HOSTNAME = r"^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z
 
 def _limit_rule(name: str, unit: str) -> Rule:
     request, limit = f"self.requests.{name}", f"self.limits.{name}"
-    both = f"has({request}) && has({limit})"
+    both = f"has(self.requests) && has(self.limits) && has({request}) && has({limit})"
     return Rule(
         where="spec.resources",
         rule=f"!({both}) || !quantity(string({request})).isGreaterThan(quantity(string({limit})))",
@@ -75,11 +75,6 @@ RULES: Final[tuple[Rule, ...]] = (
             "metadata.name must be at most 40 lower case letters, digits and '-', begin with a letter and end with a"
             " letter or digit: names of Services and pods are made from it"
         ),
-        message_expression=(
-            "'metadata.name ' + self.metadata.name + ' has ' + string(self.metadata.name.size()) + ' characters: it"
-            " must have at most 40, lower case letters, digits and -, begin with a letter and end with a letter or"
-            " digit, because names of Services and pods are made from it'"
-        ),
     ),
     Rule(
         where="spec",
@@ -91,10 +86,6 @@ RULES: Final[tuple[Rule, ...]] = (
         where="spec",
         rule=f"!has({_PER_POD}) || {_WORLD} % {_PER_POD} == 0",
         message="accelerator.perPod must divide parallelism.tensor x parallelism.pipeline",
-        message_expression=(
-            f"{_WORLD_TEXT} + ' can not be spread over pods of ' + string({_PER_POD}) + ': choose an accelerator.perPod"
-            " that divides them'"
-        ),
         field=".accelerator.perPod",
     ),
     Rule(
@@ -104,10 +95,6 @@ RULES: Final[tuple[Rule, ...]] = (
             f" self.parallelism.tensor % {_PER_POD} == 0"
         ),
         message="accelerator.perPod must be a multiple of parallelism.tensor, or divide it",
-        message_expression=(
-            f"'accelerator.perPod ' + string({_PER_POD}) + ' and parallelism.tensor ' + string(self.parallelism.tensor)"
-            " + ': one must be a multiple of the other, so that no pod holds parts of two pipeline stages'"
-        ),
         field=".accelerator.perPod",
     ),
     Rule(
