@@ -139,10 +139,10 @@ class ControlPlane:
         for daemon in self._after_ready(certificates):
             daemon.start()
 
-    def stop(self) -> None:
-        """End all processes, the API server before its store."""
+    def stop(self, *, grace_seconds: float = 10.0) -> None:
+        """End all processes, the API server before its store; at once, when nobody needs the data any more."""
         for name in reversed(_DAEMONS):
-            self.daemon(name, ()).stop()
+            self.daemon(name, ()).stop(grace_seconds=grace_seconds)
 
     def alive(self) -> dict[str, bool]:
         """Which of the processes run, by name."""

@@ -84,7 +84,7 @@ class LocalCluster:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(Node.stop, self.nodes.values()))
             self._router_proxy().stop(grace_seconds=0)
-            self.plane.stop()
+            self.plane.stop(grace_seconds=0)
             end(marked(self.name), grace_seconds=0)
             if cgroups.exists(self.name):
                 cgroups.remove(self.name)

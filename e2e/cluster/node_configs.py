@@ -71,11 +71,13 @@ netns_mounts_under_state_dir = true
 [{runtime}.cni]
 bin_dirs = [{_quoted(CNI_PLUGINS)}]
 conf_dir = {_quoted(directories.cni)}
+use_internal_loopback = true
 
 [{runtime}.containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 
 [{runtime}.containerd.runtimes.runc.options]
+Root = {_quoted(directories.run / "runc")}
 SystemdCgroup = false
 
 [{images}]

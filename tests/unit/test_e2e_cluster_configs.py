@@ -1,0 +1,195 @@
+"""What the local cluster's programs are told."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster import ClusterError, cgroups, dns, image_store, mounts, node_configs
+from e2e.cluster.image_store import ImageError
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.network import NodeNetwork, cut_rules, dropped_in
+from e2e.cluster.node_configs import NodeDirectories
+from e2e.cluster.pki import KeyPair
+
+NETWORK = NodeNetwork("node-b", "zone-b", 2)
+DIRECTORIES = NodeDirectories(Path("/state/nodes/node-b"), Path("/state/stores/node-b"))
+
+
+def test_addresses_follow_from_the_nodes_number() -> None:
+    assert (NETWORK.address, NETWORK.router_address, NETWORK.pods) == ("10.90.2.1", "10.90.2.254", "10.91.2.0/24")
+
+
+def test_containerd_keeps_to_its_directories() -> None:
+    config = tomllib.loads(node_configs.containerd(DIRECTORIES))
+    assert config["version"] == 3
+    assert config["root"] == "/state/stores/node-b"
+    assert config["state"].startswith("/state/nodes/node-b/")
+    assert config["grpc"]["address"] == "/state/nodes/node-b/run/containerd.sock"
+    runtime = config["plugins"]["io.containerd.cri.v1.runtime"]
+    assert runtime["restrict_oom_score_adj"] is True
+    assert runtime["netns_mounts_under_state_dir"] is True
+    assert runtime["cni"]["conf_dir"] == "/state/nodes/node-b/cni"
+    assert config["plugins"]["io.containerd.cri.v1.images"]["pinned_images"]["sandbox"] == node_configs.PAUSE_IMAGE
+
+
+def test_pods_get_addresses_of_their_node_and_leases_that_a_power_cut_ends() -> None:
+    config = json.loads(node_configs.cni("net", NETWORK, DIRECTORIES.run / "leases"))
+    (plugin,) = config["plugins"]
+    assert plugin["type"] == "ptp"
+    assert plugin["ipam"]["ranges"] == [[{"subnet": "10.91.2.0/24"}]]
+    assert plugin["ipam"]["dataDir"] == "/state/nodes/node-b/run/leases"
+
+
+def test_kubelet_listens_at_its_node_and_keeps_to_its_cgroup() -> None:
+    serving = KeyPair(Path("/pki/s.crt"), Path("/pki/s.key"))
+    text = node_configs.kubelet(
+        DIRECTORIES, NETWORK, cgroup="trireme-local/node-b", authority=Path("/pki/ca.crt"), serving=serving
+    )
+    config = json.loads(text)
+    assert config["address"] == "10.90.2.1"
+    assert config["cgroupRoot"] == "/trireme-local/node-b"
+    assert config["failCgroupV1"] is False
+    assert config["authentication"]["anonymous"]["enabled"] is False
+    assert config["podLogsDir"].startswith("/state/nodes/node-b/")
+
+
+def test_kubelet_is_labelled_with_its_zone() -> None:
+    arguments = node_configs.kubelet_arguments(
+        DIRECTORIES, NETWORK, config=Path("/c.yaml"), kubeconfig=Path("/k.kubeconfig")
+    )
+    assert "--node-labels=topology.kubernetes.io/zone=zone-b" in arguments
+    assert "--hostname-override=node-b" in arguments
+
+
+def test_dns_answers_names_outside_the_cluster_instead_of_failing() -> None:
+    assert ".:1053 {" in dns.COREFILE
+    assert "rcode NXDOMAIN" in dns.COREFILE
+    items = json.loads(dns.manifests())["items"]
+    service = next(item for item in items if item["kind"] == "Service")
+    deployment = next(item for item in items if item["kind"] == "Deployment")
+    assert service["spec"]["clusterIP"] == "10.92.0.10"
+    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
+
+
+def test_a_cut_drops_both_ways_on_every_hook() -> None:
+    rules = cut_rules("zone-a", ["node-a", "node-d"])
+    assert rules.startswith("table inet trireme-cut-zone-a\ndelete table inet trireme-cut-zone-a\n")
+    for hook in ("input", "output", "forward"):
+        assert f"type filter hook {hook}" in rules
+    assert rules.count('iifname { "node-a", "node-d" } drop') == 2
+    assert rules.count('oifname { "node-a", "node-d" } drop') == 2
+
+
+def test_cut_off_is_what_has_a_table_of_ours() -> None:
+    tables = "table ip kube-proxy\ntable inet trireme-cut-zone-a\ntable inet trireme-cut-node-b\n"
+    assert dropped_in(tables) == {"zone-a", "node-b"}
+
+
+def test_mounts_are_found_innermost_first_with_their_escapes_undone() -> None:
+    table = (
+        "tmpfs /state/a tmpfs rw 0 0\n"
+        "overlay /state/a/b\\040c overlay rw 0 0\n"
+        "tmpfs /statement tmpfs rw 0 0\n"
+        "proc /proc proc rw 0 0\n"
+    )
+    assert mounts.below(Path("/state"), table) == [Path("/state/a/b c"), Path("/state/a")]
+
+
+def test_a_group_of_cgroup_v1_inherits_its_cpuset(tmp_path: Path) -> None:
+    for controller in ("memory", "cpuset"):
+        (tmp_path / controller).mkdir()
+        (tmp_path / controller / "cgroup.procs").write_text("1\n")
+    for name, value in (("cpuset.cpus", "0-1\n"), ("cpuset.mems", "0\n")):
+        (tmp_path / "cpuset" / name).write_text(value)
+    # the kernel makes these files with the group; here they stand before it is made
+    made = tmp_path / "cpuset" / "trireme"
+    made.mkdir()
+    (made / "cpuset.cpus").write_text("\n")
+    (made / "cpuset.mems").write_text("\n")
+    cgroups.create("trireme", root=tmp_path)
+    assert (tmp_path / "memory" / "trireme").is_dir()
+    assert (made / "cpuset.cpus").read_text() == "0-1\n"
+    assert (made / "cpuset.mems").read_text() == "0\n"
+
+
+def test_a_group_of_cgroup_v2_hands_its_controllers_down(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
+    (tmp_path / "cgroup.subtree_control").write_text("")
+    cgroups.create("trireme/node-a", root=tmp_path)
+    assert (tmp_path / "trireme" / "node-a").is_dir()
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory"
+    assert cgroups.hierarchies(tmp_path) == [tmp_path]
+
+
+def test_processes_of_a_group_count_those_below_it(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("")
+    below = tmp_path / "trireme" / "node-a" / "pod"
+    below.mkdir(parents=True)
+    (tmp_path / "trireme" / "node-a" / "cgroup.procs").write_text("")
+    (below / "cgroup.procs").write_text("17\n4\n")
+    assert cgroups.processes("trireme/node-a", root=tmp_path) == {4, 17}
+
+
+def archive(path: Path, files: Mapping[str, object]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            data = json.dumps(content).encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def test_images_of_an_oci_archive(tmp_path: Path) -> None:
+    annotations = {"org.opencontainers.image.ref.name": "trireme.dev/operator:dev"}
+    index = {"manifests": [{"digest": "sha256:1", "annotations": annotations}, {"digest": "sha256:2"}]}
+    path = archive(tmp_path / "a.tar", {"oci-layout": {}, "index.json": index})
+    assert image_store.archived(path) == {"trireme.dev/operator:dev": "sha256:1"}
+
+
+def test_a_docker_archive_has_no_digests(tmp_path: Path) -> None:
+    assert image_store.archived(archive(tmp_path / "a.tar", {"manifest.json": []})) == {}
+
+
+@pytest.mark.parametrize("content", [b"no archive", None])
+def test_what_is_no_image_archive_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.tar"
+    if content is None:
+        archive(path, {"README": ""})
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"a\.tar"):
+        image_store.archived(path)
+
+
+def test_a_store_is_complete_when_name_and_content_agree() -> None:
+    listing = (
+        "REF                      TYPE                                       DIGEST   SIZE      PLATFORMS   LABELS\n"
+        "trireme.dev/operator:dev application/vnd.oci.image.manifest.v1+json sha256:1 137.0 MiB linux/amd64 a=b\n"
+    )
+    present = image_store.listed(listing)
+    assert image_store.complete({"trireme.dev/operator:dev": "sha256:1"}, present)
+    assert not image_store.complete({"trireme.dev/operator:dev": "sha256:2"}, present)
+    assert not image_store.complete({"trireme.dev/runtime:dev": "sha256:1"}, present)
+    assert not image_store.complete({}, present), "an archive without digests is always loaded"
+
+
+def test_a_cache_too_deep_for_sockets_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(ClusterError, match="set TRIREME_CACHE to a directory with a shorter path"):
+        LocalCluster(Path("/tmp") / ("deep" * 25)).up()
+
+
+def test_the_local_cluster_refuses_nodes_and_zones_it_does_not_have() -> None:
+    cluster = LocalCluster()
+    with pytest.raises(ClusterError, match="no node 'node-z'"):
+        cluster.start_node("node-z")
+    with pytest.raises(ClusterError, match="no zone 'zone-z'"):
+        cluster.heal_zone("zone-z")
