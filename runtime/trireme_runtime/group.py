@@ -46,6 +46,11 @@ class Group:
             return members.leader_obstacle(seen, self._joined)
         return members.worker_obstacle(seen[LEADER_INDEX], self._joined[LEADER_INDEX])
 
+    def set_eager(self, eager: bool) -> None:  # noqa: FBT001 - a setter
+        """Ask more often while the group is not ready, so that it is ready as soon as it can be."""
+        for watch in self._watches.values():
+            watch.eager = eager
+
     def leader_view(self, now: float, elapsed: float) -> WorkerView:
         """What a worker that got SIGTERM ``elapsed`` seconds ago knows of its leader."""
         watch = self._watches[LEADER_INDEX]

@@ -183,6 +183,8 @@ class Launcher:
         if new is not self._stage:
             say(f"{self._stage.value} -> {new.value}", reason=reason, afterSeconds=int(time.time() - self._stage_since))
             self._stage, self._stage_since = new, time.time()
+            if self._group is not None:
+                self._group.set_eager(new is not Stage.READY)
         self.status = self._snapshot(now)
 
     def _snapshot(self, now: float) -> Status:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 _EXIT_SECONDS = 1.0
 _STOP_SECONDS = 15.0
 _ENGINE_OVERHEAD_SECONDS = 5.0
-_BROKEN_STOP_SECONDS = 3.0
+_BROKEN_STOP_SECONDS = 1.0
 
 
 @dataclass(frozen=True)

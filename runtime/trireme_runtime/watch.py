@@ -11,21 +11,22 @@ from trireme_runtime.members import Member
 from trireme_runtime.pulse import Pulse
 
 INTERVAL_SECONDS = 1.0
-_EAGER_INTERVAL_SECONDS = 0.25
+_EAGER_INTERVAL_SECONDS = 0.3
 _MEMBER_TIMEOUT_SECONDS = 1.0
 _ENGINE_TIMEOUT_SECONDS = 2.0
 _OK = 200
 
 
 class MemberWatch:
-    """Asks another launcher of the group for its ``/statusz``."""
+    """Asks another launcher of the group for its ``/statusz``, more often while ``eager``."""
 
     def __init__(self, name: str, host: str, port: int) -> None:
         self.pulse = Pulse(name)
         self.latest: Member | None = None
+        self.eager = True
         self._host = host
         self._port = port
-        _every(self._ask, eager=lambda: bool(self.pulse.trouble(time.monotonic())), name=f"watch-{name}")
+        _every(self._ask, eager=lambda: self.eager, name=f"watch-{name}")
 
     def _ask(self) -> None:
         try:

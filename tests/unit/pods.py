@@ -1,0 +1,172 @@
+"""Real launchers with the engine double as their engine, one a pod, each on a loopback address of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+DOUBLE = (sys.executable, "-m", "tests.double", "serve", "tiny", "--served-model-name", "tiny")
+_TIMEOUT_SECONDS = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(condition: Callable[[], bool], what: str, *, seconds: float = _TIMEOUT_SECONDS) -> None:
+    """Wait for ``condition``; fails with ``what`` was expected."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Pod:
+    """One launcher process and how to talk to it and to its engine."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    launcher_port: int
+    engine_port: int
+    output: Path
+    cause: Path
+
+    def ask(self, path: str) -> tuple[int, str]:
+        """Status and body of the launcher's answer; 0 when nobody answers."""
+        return self._http(self.launcher_port, path)
+
+    def ask_engine(self, path: str, body: Mapping[str, Any] | None = None, *, post: bool = False) -> tuple[int, str]:
+        return self._http(self.engine_port, path, body, post=post)
+
+    def status(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.ask("/statusz")[1])
+        return document
+
+    def stage(self) -> str:
+        code, body = self.ask("/readyz")
+        return body.partition(":")[0].strip() if code else "gone"
+
+    def wait(self, seconds: float = _TIMEOUT_SECONDS) -> int:
+        return self.process.wait(seconds)
+
+    def first_cause(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.cause.read_text())
+        return document
+
+    def _http(
+        self, port: int, path: str, body: Mapping[str, Any] | None = None, *, post: bool = False
+    ) -> tuple[int, str]:
+        data = json.dumps(body or {}).encode() if post or body is not None else None
+        request = urllib.request.Request(f"http://{self.address}:{port}{path}", data=data)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+
+@dataclass
+class Group:
+    """Starts the pods of one group; ports and names are the group's own, so groups run beside each other."""
+
+    folder: Path
+    size: int = 2
+    grace_seconds: int = 30
+    settle_seconds: int = 0
+    launcher: tuple[str, ...] = (sys.executable, "-m", "trireme_runtime.main")
+    launcher_port: int = field(default_factory=free_port)
+    engine_port: int = field(default_factory=free_port)
+    master_port: int = field(default_factory=free_port)
+    pods: list[Pod] = field(default_factory=list)
+
+    def address(self, index: int) -> str:
+        return f"127.0.13.{index + 1}"
+
+    def environment(self, index: int) -> dict[str, str]:
+        """What the contract promises to the pod of this index, and how its names are found."""
+        names = [f"g-0{f'-{pod}' if pod else ''}.g.ns={self.address(pod)}" for pod in range(self.size)]
+        temporary = self.folder / f"pod-{index}"
+        temporary.mkdir(exist_ok=True)
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "TMPDIR": str(temporary),
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "tests/unit/loopback_names"), str(ROOT / "runtime"), str(ROOT)]),
+            "LOOPBACK_NAMES": ",".join(names),
+            "LWS_LEADER_ADDRESS": "g-0.g.ns",
+            "LWS_GROUP_SIZE": str(self.size),
+            "LWS_WORKER_INDEX": str(index),
+            "TRIREME_CONTRACT": "1",
+            "TRIREME_CLUSTER": "g",
+            "TRIREME_ZONE": "zone-a",
+            "TRIREME_POD_NAME": f"g-0-{index}" if index else "g-0",
+            "TRIREME_POD_NAMESPACE": "ns",
+            "TRIREME_POD_UID": f"uid-{index}",
+            "TRIREME_POD_IP": self.address(index),
+            "TRIREME_TENSOR_PARALLEL_SIZE": "1",
+            "TRIREME_PIPELINE_PARALLEL_SIZE": str(self.size),
+            "TRIREME_RANKS_PER_POD": "1",
+            "TRIREME_ENGINE_PORT": str(self.engine_port),
+            "TRIREME_LAUNCHER_PORT": str(self.launcher_port),
+            "TRIREME_MASTER_PORT": str(self.master_port),
+            "TRIREME_GRACE_SECONDS": str(self.grace_seconds),
+            "TRIREME_SETTLE_SECONDS": str(self.settle_seconds),
+            "TRIREME_TERMINATION_LOG": str(temporary / "cause"),
+        }
+
+    def start(self, index: int = 0, *, command: tuple[str, ...] = (), **variables: str) -> Pod:
+        """Start the pod of this index; ``command`` replaces the double."""
+        environment = {**self.environment(index), **variables}
+        engine = command or (*DOUBLE, "--host", self.address(index), "--port", str(self.engine_port))
+        output = self.folder / f"pod-{index}" / "output"
+        with output.open("ab") as stream:
+            process = subprocess.Popen(
+                [*self.launcher, *engine], env=environment, stdout=stream, stderr=stream, cwd=ROOT
+            )
+        cause = Path(environment["TRIREME_TERMINATION_LOG"])
+        pod = Pod(process, self.address(index), self.launcher_port, self.engine_port, output, cause)
+        self.pods.append(pod)
+        return pod
+
+    def stop(self) -> None:
+        """End what still runs; engines are the launchers' children and go with them."""
+        for pod in self.pods:
+            if pod.process.poll() is None:
+                _kill_tree(pod.process.pid)
+                pod.process.wait(_TIMEOUT_SECONDS)
+
+
+def children(pid: int) -> list[int]:
+    """Processes below ``pid``, deepest last."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            found += [int(child), *children(int(child))]
+    return found
+
+
+def _kill_tree(pid: int) -> None:
+    victims = [pid, *children(pid)]
+    for victim in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
