@@ -17,7 +17,9 @@ class Rule:
     """One entry of x-kubernetes-validations.
 
     ``where`` is the path of the schema node, ``[]`` standing for the items of a list and ``""`` for the root.
-    ``message`` says the rule; ``message_expression``, CEL that yields text, says it with the values at hand.
+    ``message`` says the rule; ``message_expression``, CEL that yields text, says it with the values at hand. It can
+    name texts of bounded length only: the server's estimate takes text made of a number, and the name of the object,
+    for endless, and refuses the definition.
     ``field`` is the blamed field below ``where``, as a JSON path.
     """
 
@@ -41,10 +43,6 @@ _LONG_LIST = "[" + ", ".join(f"'{flag}'" for flag in LONG) + "]"
 _FLAG_NAME = "a.split('=')[0].split('.')[0].replace('_', '-')"
 _IS_OWNED = f"((a.startsWith('--') && {_LONG_LIST}.exists(f, f.startsWith({_FLAG_NAME}))) || a.matches('{SHORT}'))"
 _WORLD = "(self.parallelism.tensor * self.parallelism.pipeline)"
-_WORLD_TEXT = (
-    "string(self.parallelism.tensor * self.parallelism.pipeline) + ' ranks (tensor ' + string(self.parallelism.tensor)"
-    " + ' x pipeline ' + string(self.parallelism.pipeline) + ')'"
-)
 _PER_POD = "self.accelerator.perPod"
 _RESOURCE_NAME = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _ANNOTATION_KEY = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
@@ -52,16 +50,17 @@ _PATH = r"^(?:[-A-Za-z0-9/._~!$&\x27()*+,;=:@]|%[0-9a-fA-F]{2})+$"
 _HOSTNAME = r"^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
 
-def _limit_rule(name: str, unit: str) -> Rule:
+def _limit_rule(name: str) -> Rule:
     request, limit = f"self.requests.{name}", f"self.limits.{name}"
+    # The server judges the default {} of spec.resources before it fills in the fields below it.
     both = f"has(self.requests) && has(self.limits) && has({request}) && has({limit})"
     return Rule(
         where="spec.resources",
         rule=f"!({both}) || !quantity(string({request})).isGreaterThan(quantity(string({limit})))",
-        message=f"requests.{name} must not be greater than limits.{name}",
+        message=f"requests.{name} must not be greater than limits.{name}: raise the limit or lower the request",
         message_expression=(
             f"'requests.{name} ' + string({request}) + ' is greater than limits.{name} ' + string({limit})"
-            f" + ': raise the limit or lower the request ({unit})'"
+            " + ': raise the limit or lower the request'"
         ),
         field=f".requests.{name}",
     )
@@ -85,7 +84,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         where="spec",
         rule=f"!has({_PER_POD}) || {_WORLD} % {_PER_POD} == 0",
-        message="accelerator.perPod must divide parallelism.tensor x parallelism.pipeline",
+        message=(
+            "accelerator.perPod must divide the number of ranks, parallelism.tensor x parallelism.pipeline: 8 x 2 = 16"
+            " ranks fit into pods of 1, 2, 4, 8 or 16"
+        ),
         field=".accelerator.perPod",
     ),
     Rule(
@@ -94,7 +96,10 @@ RULES: Final[tuple[Rule, ...]] = (
             f"!has({_PER_POD}) || {_PER_POD} % self.parallelism.tensor == 0 ||"
             f" self.parallelism.tensor % {_PER_POD} == 0"
         ),
-        message="accelerator.perPod must be a multiple of parallelism.tensor, or divide it",
+        message=(
+            "accelerator.perPod must be a multiple of parallelism.tensor, or divide it: else a pod would hold parts of"
+            " two pipeline stages"
+        ),
         field=".accelerator.perPod",
     ),
     Rule(
@@ -134,8 +139,8 @@ RULES: Final[tuple[Rule, ...]] = (
         rule=f"self == 'cpu' || self.matches('{_RESOURCE_NAME}')",
         message="must be the name of an extended resource such as nvidia.com/gpu, or cpu for ranks without a device",
     ),
-    _limit_rule("cpu", "cores"),
-    _limit_rule("memory", "bytes"),
+    _limit_rule("cpu"),
+    _limit_rule("memory"),
     Rule(
         where="spec.zones",
         rule="self.exists(z, z.weight > 0)",
