@@ -63,6 +63,10 @@ def remove_gateway(cluster: Cluster) -> None:
         manifest.delete(cluster, _definitions())
         _helm(cluster, "uninstall", RELEASE, "--ignore-not-found", "--wait")
         manifest.delete(cluster, [_namespace()])
+        # Helm does not count what its hooks made as part of the release.
+        cluster.kubectl(
+            "delete", "clusterroles,clusterrolebindings", f"--selector=app.kubernetes.io/instance={RELEASE}"
+        )
 
 
 def _definitions() -> list[manifest.Object]:
