@@ -190,7 +190,9 @@ async def test_the_route_goes_when_the_gateway_is_no_longer_asked_for(world: Wor
 
 
 async def test_a_foreign_object_of_a_needed_name_is_never_taken_over(world: World) -> None:
-    world.kube.add(SERVICE, {"metadata": {"name": "llm-http", "namespace": NAMESPACE}, "spec": {"selector": {"a": "b"}}})
+    world.kube.add(
+        SERVICE, {"metadata": {"name": "llm-http", "namespace": NAMESPACE}, "spec": {"selector": {"a": "b"}}}
+    )
     with pytest.raises(ExceptionGroup):
         await world.reconcile()
     assert world.kube.one(SERVICE, "llm-http")["spec"] == {"selector": {"a": "b"}}

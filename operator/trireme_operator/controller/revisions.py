@@ -30,11 +30,11 @@ async def ensure_revision(scope: Scope, plan: ClusterPlan, settings: rendering.S
     stored = scope.children.get(CONTROLLER_REVISION, name)
     if stored is not None and is_owned(stored, scope.uid):
         body, number = stored["data"]["template"], stored["revision"]
-        newest = max(_numbers(scope))
+        newest = max(_numbers(scope).values())
         number = number if number == newest else newest + 1  # an older template is wanted again: a rollback
     else:
         body = rendering.render_template(scope.cluster, plan, settings)
-        number = max(_numbers(scope), default=0) + 1
+        number = max(_numbers(scope).values(), default=0) + 1
     rendered = rendering.controller_revision(scope.cluster, name=name, number=number, template=body)
     live = await ensure(scope, CONTROLLER_REVISION, rendered)
     return None if live is None else Template(name, live["data"]["template"])
@@ -42,8 +42,8 @@ async def ensure_revision(scope: Scope, plan: ClusterPlan, settings: rendering.S
 
 async def prune_revisions(scope: Scope) -> None:
     """Delete revisions that no zone uses, except the newest ones."""
-    revisions = scope.children.of(CONTROLLER_REVISION)
-    newest = sorted(revisions, key=lambda name: revisions[name]["revision"], reverse=True)[:HISTORY]
+    numbers = _numbers(scope)
+    newest = sorted(numbers, key=lambda name: numbers[name], reverse=True)[:HISTORY]
     used = {
         (obj["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION, "")
         for obj in scope.children.of(LEADER_WORKER_SET).values()
@@ -51,5 +51,7 @@ async def prune_revisions(scope: Scope) -> None:
     await prune(scope, CONTROLLER_REVISION, frozenset(used.union(newest)))
 
 
-def _numbers(scope: Scope) -> list[int]:
-    return [obj["revision"] for obj in scope.children.of(CONTROLLER_REVISION).values() if is_owned(obj, scope.uid)]
+def _numbers(scope: Scope) -> dict[str, int]:
+    """Our revisions' numbers, by name."""
+    found = scope.children.of(CONTROLLER_REVISION).items()
+    return {name: int(obj["revision"]) for name, obj in found if is_owned(obj, scope.uid)}

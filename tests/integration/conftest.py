@@ -1,0 +1,72 @@
+"""One API server with etcd for the whole run, a namespace for each test."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster.controlplane import ControlPlane
+from tests.integration.server import (
+    OPERATOR_USER,
+    Hands,
+    Operator,
+    connected,
+    gateway_crds,
+    lws_crds,
+    our_crds,
+    running_operator,
+)
+from trireme_operator.kube import GATEWAY, HTTP_ROUTE, INFERENCE_CLUSTER, LEADER_WORKER_SET
+
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """An API server and its etcd, with the CRDs of InferenceCluster, LeaderWorkerSet and the Gateway API."""
+
+    async def install(plane: ControlPlane) -> None:
+        async with connected(plane.kubeconfig) as hands:
+            await hands.install([*our_crds(), *lws_crds(), *gateway_crds()])
+            await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE, GATEWAY)
+            await hands.allow_operator()
+
+    with ControlPlane(tmp_path_factory.mktemp("plane")) as plane:
+        asyncio.run(install(plane))
+        yield plane
+
+
+@pytest.fixture
+async def hands(plane: ControlPlane) -> AsyncIterator[Hands]:
+    async with connected(plane.kubeconfig) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def namespace(hands: Hands) -> str:
+    name = f"test-{next(_numbers)}"
+    await hands.namespace(name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def operator_kubeconfig(plane: ControlPlane) -> Path:
+    """The kubeconfig of a user with the operator's rights."""
+    return plane.client("operator", common_name=OPERATOR_USER)
+
+
+@pytest.fixture(scope="session")
+def operator_process(operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """One operator process for the tests that only need one to be there."""
+    log = tmp_path_factory.mktemp("operator") / "operator.log"
+    with running_operator(operator_kubeconfig, log) as process:
+        asyncio.run(process.ready())
+        yield process

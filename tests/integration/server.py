@@ -1,0 +1,238 @@
+"""A real API server for tests, the CRDs on it, and the hands of other people than the operator."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from e2e.toolchain import module_dir
+from e2e.versions import versions
+from trireme_operator.api import crd
+from trireme_operator.kube import (
+    INFERENCE_CLUSTER,
+    POD,
+    ApiMissing,
+    Kind,
+    KubernetesApi,
+    Obj,
+    TooManyRequests,
+    connect,
+)
+
+ROOT = Path(__file__).parents[2]
+LAUNCHER_IMAGE = "trireme.dev/runtime:test"
+CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+
+
+CLUSTER_ROLE = Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole")
+BINDING = Kind("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding")
+OPERATOR_USER = "trireme-operator"
+
+
+def our_crds() -> list[Obj]:
+    return [crd()]
+
+
+def lws_crds() -> list[Obj]:
+    folder = module_dir("sigs.k8s.io/lws", versions().binaries["lws"]) / "config/crd/bases"
+    return [yaml.safe_load((folder / "leaderworkerset.x-k8s.io_leaderworkersets.yaml").read_text())]
+
+
+def gateway_crds() -> list[Obj]:
+    folder = module_dir("sigs.k8s.io/gateway-api", versions().binaries["gateway-api"]) / "config/crd/standard"
+    names = ("gateways", "httproutes")
+    return [yaml.safe_load((folder / f"gateway.networking.k8s.io_{name}.yaml").read_text()) for name in names]
+
+
+class Hands:
+    """What a user, a controller or an accident does to objects; `api` is the adapter under test as well."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        self.api = api
+
+    async def install(self, crds: list[Obj]) -> None:
+        for definition in crds:
+            path = f"{CRD.path()}/{definition['metadata']['name']}"
+            await self._patch(
+                path, definition, "application/apply-patch+yaml", {"fieldManager": "test", "force": "true"}
+            )
+        for definition in crds:
+            await until(lambda path=f"{CRD.path()}/{definition['metadata']['name']}": self._established(path))
+
+    async def allow_operator(self) -> None:
+        """Give the operator's user the rights that the chart gives it, and no other."""
+        role = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": OPERATOR_USER}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]}
+        meta = {"apiVersion": BINDING.api_version, "kind": BINDING.kind, "metadata": {"name": OPERATOR_USER}}
+        for kind, obj in ((CLUSTER_ROLE, role), (BINDING, meta | {"subjects": [subject], "roleRef": reference})):
+            query = {"fieldManager": "test", "force": "true"}
+            path = f"{kind.path()}/{obj['metadata']['name']}"
+            await self._patch(path, obj, "application/apply-patch+yaml", query)
+
+    async def served(self, *kinds: Kind) -> None:
+        """Wait until collections answer: for a moment after it was made, a kind's storage is being set up."""
+        for kind in kinds:
+            await until(lambda kind=kind: self._answers(kind))
+
+    async def _answers(self, kind: Kind) -> bool:
+        try:
+            await self.api.list(kind, None)
+        except (ApiMissing, TooManyRequests):
+            return False
+        return True
+
+    async def uninstall(self, crds: list[Obj]) -> None:
+        for definition in crds:
+            await self.api._call("DELETE", CRD, f"{CRD.path()}/{definition['metadata']['name']}", is_object=True)
+
+    async def namespace(self, name: str) -> None:
+        kind = Kind("", "v1", "namespaces", "Namespace")
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        await self.api._call("POST", kind, kind.path(), body=body, is_object=False)
+
+    async def create(self, kind: Kind, obj: Obj) -> Obj:
+        """As `kubectl create`: with strict validation, without server-side apply."""
+        path = kind.path(obj["metadata"]["namespace"])
+        body = {"apiVersion": kind.api_version, "kind": kind.kind} | obj
+        return await self.api._call("POST", kind, path, query={"fieldValidation": "Strict"}, body=body, is_object=False)
+
+    async def merge(self, kind: Kind, namespace: str, name: str, patch: Obj, subresource: str | None = None) -> Obj:
+        """As `kubectl edit`, `label` or `annotate`; with `subresource`, as a controller writes a status."""
+        return await self._patch(kind.path(namespace, name, subresource), patch, "application/merge-patch+json", {})
+
+    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        live = await self.api.get(kind, namespace, name)
+        await self.api.delete(kind, namespace, name, uid=live["metadata"]["uid"])
+
+    async def pod(self, obj: Obj) -> None:
+        """A pod as LeaderWorkerSet and a kubelet would have brought it about."""
+        namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+        container = {"name": "engine", "image": "x"}
+        await self.create(
+            POD, {"metadata": obj["metadata"], "spec": {"containers": [container], "serviceAccountName": "llm-engine"}}
+        )
+        await self.merge(POD, namespace, name, {"status": obj["status"]}, "status")
+
+    async def _patch(self, path: str, body: Obj, content_type: str, query: dict[str, str]) -> Obj:
+        return await self.api._call(
+            "PATCH", CRD, path, query=query, body=body, content_type=content_type, is_object=True
+        )
+
+    async def _established(self, path: str) -> bool:
+        live = await self.api._call("GET", CRD, path, is_object=True)
+        conditions = (live.get("status") or {}).get("conditions") or []
+        return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+
+
+@contextlib.asynccontextmanager
+async def connected(kubeconfig: Path) -> AsyncIterator[Hands]:
+    api = KubernetesApi(await connect(kubeconfig))
+    try:
+        yield Hands(api)
+    finally:
+        await api.close()
+
+
+async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 20.0) -> float:
+    """Wait until the condition is true; returns how long that took."""
+    started = time.monotonic()
+    while not await condition():
+        assert time.monotonic() - started < seconds, f"not within {seconds} s"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - started
+
+
+async def condition(hands: Hands, namespace: str, kind: str, name: str = "llm") -> dict[str, Any]:
+    """One condition of a resource, {} while it is absent."""
+    status = (await hands.api.get(INFERENCE_CLUSTER, namespace, name)).get("status") or {}
+    return next((item for item in status.get("conditions") or [] if item["type"] == kind), {})
+
+
+class Operator:
+    """The operator's real process against an API server."""
+
+    def __init__(self, kubeconfig: Path, log: Path) -> None:
+        self.log = log
+        self._environment = os.environ | {
+            "KUBECONFIG": str(kubeconfig),
+            "PYTHONPATH": str(ROOT / "operator"),
+            "TRIREME_LAUNCHER_IMAGE": LAUNCHER_IMAGE,
+            "TRIREME_PROBE_PORT": str(_free_port()),
+            "TRIREME_METRICS_PORT": str(_free_port()),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            argv = [sys.executable, "-m", "trireme_operator.main"]
+            self._process = subprocess.Popen(argv, env=self._environment, stdout=log, stderr=log)
+
+    async def ready(self) -> None:
+        async def answers() -> bool:
+            assert self.running, self.log.read_text()[-3000:]
+            return self.get("TRIREME_PROBE_PORT", "/healthz") is not None
+
+        await until(answers, seconds=30)
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL, as the kernel or a node's end would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> tuple[int, float]:
+        """SIGTERM; returns the exit code and the seconds until the end."""
+        assert self._process is not None
+        started = time.monotonic()
+        self._process.terminate()
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        return code, time.monotonic() - started
+
+    def get(self, port: str, path: str) -> str | None:
+        """The body of an answer of status 200, else None."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._environment[port]}{path}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return None
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample by its name and labels."""
+        lines = (self.get("TRIREME_METRICS_PORT", "/metrics") or "").splitlines()
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+
+@contextlib.contextmanager
+def running_operator(kubeconfig: Path, log: Path) -> Iterator[Operator]:
+    operator = Operator(kubeconfig, log)
+    operator.start()
+    try:
+        yield operator
+    finally:
+        if operator.running:
+            operator.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
