@@ -40,10 +40,10 @@ def helm(*arguments: str) -> str:
     return done.stdout
 
 
-def template(*arguments: str, values: Sequence[Path] = ()) -> list[dict[str, Any]]:
+def template(*arguments: str, values: Sequence[Path] = (), release: str = RELEASE) -> list[dict[str, Any]]:
     """The objects of the chart (without its CRDs) for these values, in Helm's order of installation."""
     files = [f"--values={file}" for file in values]
-    text = helm("template", RELEASE, str(CHART), f"--namespace={NAMESPACE}", *files, *arguments)
+    text = helm("template", release, str(CHART), f"--namespace={NAMESPACE}", *files, *arguments)
     return [document for document in yaml.safe_load_all(text) if document is not None]
 
 

@@ -32,7 +32,7 @@ exists once a cluster. A right that nothing uses is a bug.
 # Why a group is not ready is read from its pods.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end -}}
 
 {{- define "trireme.clusterRules" -}}
