@@ -35,8 +35,8 @@ def parse(body: bytes) -> Member:
             reason=str(document["reason"]),
             engine_running=bool(document["engine"]["running"]),
         )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"/statusz lacks what the contract asks for: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the answer is no status of a launcher: {type(error).__name__}: {error}") from None
 
 
 def worker_address(leader_address: str, index: int) -> str:

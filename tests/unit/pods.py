@@ -63,6 +63,9 @@ class Pod:
         code, body = self.ask("/readyz")
         return body.partition(":")[0].strip() if code else "gone"
 
+    def is_ready(self) -> bool:
+        return self.ask("/readyz") == (200, "Ready\n")
+
     def wait(self, seconds: float = _TIMEOUT_SECONDS) -> int:
         return self.process.wait(seconds)
 
@@ -134,9 +137,11 @@ class Group:
             "TRIREME_TERMINATION_LOG": str(temporary / "cause"),
         }
 
-    def start(self, index: int = 0, *, command: tuple[str, ...] = (), **variables: str) -> Pod:
+    def start(
+        self, index: int = 0, *, command: tuple[str, ...] = (), variables: Mapping[str, str] | None = None
+    ) -> Pod:
         """Start the pod of this index; ``command`` replaces the double."""
-        environment = {**self.environment(index), **variables}
+        environment = {**self.environment(index), **(variables or {})}
         engine = command or (*DOUBLE, "--host", self.address(index), "--port", str(self.engine_port))
         output = self.folder / f"pod-{index}" / "output"
         with output.open("ab") as stream:

@@ -1,0 +1,59 @@
+"""The launcher's side of docs/contract.md: what the page names is what the launcher reads, serves and says."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.pod_environment import POD, VARIABLES
+from trireme_runtime import environment
+from trireme_runtime.environment import CONTRACT_VERSION
+from trireme_runtime.stage import Stage
+from trireme_runtime.status import Status
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/contract.md").read_text()
+
+
+def section(title: str) -> str:
+    return PAGE.partition(f"\n## {title}")[2].partition("\n## ")[0]
+
+
+def status() -> Status:
+    now = time.time()
+    return Status(POD, (), ("vllm",), Stage.READY, "", now, 0.0, 17, engine_running=True, engine_healthy=True)
+
+
+def test_the_version_is_the_pages() -> None:
+    assert f"Contract version: **{CONTRACT_VERSION}**" in PAGE
+
+
+def test_every_variable_that_the_launcher_needs_is_on_the_page() -> None:
+    on_page = set(re.findall(r"`((?:LWS|TRIREME)_[A-Z_]+)`", section("Environment")))
+    optional = {"TRIREME_TERMINATION_LOG"}
+    assert on_page - optional == set(VARIABLES)
+    for name in VARIABLES:
+        with pytest.raises(environment.ContractError, match=name):
+            environment.parse({key: value for key, value in VARIABLES.items() if key != name})
+
+
+def test_the_status_has_the_keys_of_the_page() -> None:
+    example = section("Endpoints of the launcher").partition("```json")[2].partition("```")[0]
+    top_level = re.findall(r'"(\w+)":', re.sub(r"\[\{.*?\}\]", "[]", example))
+    assert set(re.findall(r'"(\w+)":', status().as_json().decode())) == set(top_level)
+
+
+def test_the_stages_are_those_of_the_page() -> None:
+    text = section("Endpoints of the launcher")
+    assert all(f"`{stage.value}`" in text for stage in Stage)
+
+
+def test_the_endpoints_are_those_of_the_page() -> None:
+    assert re.findall(r"`GET (/\w+)`", PAGE) == ["/livez", "/readyz", "/statusz", "/metrics"]
+
+
+def test_a_stage_with_a_reason_is_one_line() -> None:
+    assert replace(status(), reason="why").line() == "Ready: why"
