@@ -6,6 +6,7 @@ import contextlib
 import socket
 from pathlib import Path
 
+from e2e.cluster.processes import marked
 from e2e.cluster.provider import ClusterError
 
 _CONTAINER_LOGS = Path("/var/log/containers")
@@ -21,14 +22,15 @@ _EMPTY_WHEN_DONE = (
 )
 
 
-def require_no_kubelet() -> None:
+def require_no_other_kubelet() -> None:
     """Raise ClusterError where a kubelet runs that is not ours: every kubelet of a machine shares one socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(_DEVICE_PLUGINS / "kubelet.sock"))
         except OSError:
             return
-    raise ClusterError("this machine is a node of another Kubernetes cluster: use another machine, or CLUSTER=kind")
+    if not marked():
+        raise ClusterError("this machine is a node of another Kubernetes cluster: use another machine, or CLUSTER=kind")
 
 
 def log_links(state: Path) -> list[Path]:
@@ -41,11 +43,12 @@ def log_links(state: Path) -> list[Path]:
 
 
 def remove_shared(state: Path) -> None:
-    """Remove them; no kubelet of ours may run any more."""
+    """Remove them; no kubelet of this cluster may run any more."""
     for link in log_links(state):
         link.unlink()
-    for name in ("kubelet.sock", "kubelet_internal_checkpoint"):
-        (_DEVICE_PLUGINS / name).unlink(missing_ok=True)
+    if not marked():  # else another cluster of ours uses them
+        for name in ("kubelet.sock", "kubelet_internal_checkpoint"):
+            (_DEVICE_PLUGINS / name).unlink(missing_ok=True)
     for directory in _EMPTY_WHEN_DONE:
         with contextlib.suppress(OSError):  # absent, or used by others
             directory.rmdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -32,14 +32,17 @@ _NODES_SECONDS = 120.0
 
 
 class LocalCluster:
-    """The cluster ``trireme-local``; one per machine, because its namespaces and cgroups have fixed names."""
+    """The cluster ``trireme-local``.
 
-    name = "trireme-local"
+    Its namespaces and cgroups are named after it, so a machine can run a second one under another name; tests
+    that take a cluster apart use one with a single node.
+    """
 
-    def __init__(self, state: Path | None = None) -> None:
-        self.state = (state or cache.root() / "clusters" / self.name).absolute()
-        addresses = [NodeNetwork(node, zone, index) for index, (node, zone) in enumerate(ZONES.items(), start=1)]
-        self.network = Network("trireme", addresses)
+    def __init__(self, name: str = "trireme-local", zones: Mapping[str, str] = ZONES) -> None:
+        self.name = name
+        self.state = (cache.root() / "clusters" / name).absolute()
+        addresses = [NodeNetwork(node, zone, index) for index, (node, zone) in enumerate(zones.items(), start=1)]
+        self.network = Network(name, addresses)
         self.plane = ControlPlane(
             self.state / "control-plane",
             name=self.name,
@@ -170,7 +173,7 @@ class LocalCluster:
             kube_proxy(
                 self.plane,
                 directory=self._router_proxy().directory,
-                node="node-a",
+                node=next(iter(self.nodes)),
                 address=API_ADDRESS,
                 enter=self.network.enter(),
             ).start()
@@ -225,14 +228,13 @@ class LocalCluster:
 
     def _require_usable_machine(self) -> None:
         require_root()
-        longest = self.nodes["node-a"].directories.kubelet / "pod-resources" / "kubelet.sock"
+        longest = next(iter(self.nodes.values())).directories.kubelet / "pod-resources" / "kubelet.sock"
         if len(str(longest)) > _SOCKET_PATH_BYTES:
             raise ClusterError(
                 f"{longest} is longer than the {_SOCKET_PATH_BYTES} bytes of a socket's path: "
                 "set TRIREME_CACHE to a directory with a shorter path"
             )
-        if not any(node.alive()["kubelet"] for node in self.nodes.values()):
-            leftovers.require_no_kubelet()
+        leftovers.require_no_other_kubelet()
 
 
 def _prepare(node: Node, archives: Sequence[Path]) -> None:

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster import cgroups, image_store, mounts, node_configs
+from e2e.cluster import cgroups, files, image_store, mounts, node_configs
 from e2e.cluster.controlplane import ControlPlane
 from e2e.cluster.network import Network, NodeNetwork
 from e2e.cluster.node_configs import NodeDirectories
@@ -47,10 +47,10 @@ class Node:
         cgroups.create(self.cgroup)
         for directory in (self.directories.cni, self.directories.store, self.directories.run):
             directory.mkdir(parents=True, exist_ok=True)
-        (self.directories.home / "containerd.toml").write_text(node_configs.containerd(self.directories))
+        files.write(self.directories.home / "containerd.toml", node_configs.containerd(self.directories))
         name = f"{self.plane.name}-{self.name}"
         plugin = node_configs.cni(name, self.addresses, self.directories.run / "leases")
-        (self.directories.cni / "10-trireme.conflist").write_text(plugin)
+        files.write(self.directories.cni / "10-trireme.conflist", plugin)
         daemon = self._containerd()
         if daemon.start():
             daemon.wait(self._runtime_ready, seconds=30)
@@ -146,15 +146,15 @@ class Node:
         serving = plane.authority.issue(
             f"kubelet-serving-{self.name}", common_name=name, addresses=[self.addresses.address], names=[self.name]
         )
-        config = self.directories.home / "kubelet.yaml"
-        config.write_text(
+        config = files.write(
+            self.directories.home / "kubelet.yaml",
             node_configs.kubelet(
                 self.directories,
                 self.addresses,
                 cgroup=self.cgroup,
                 authority=plane.authority.pair.certificate,
                 serving=serving,
-            )
+            ),
         )
         arguments = node_configs.kubelet_arguments(
             self.directories, self.addresses, config=config, kubeconfig=kubeconfig
@@ -200,8 +200,7 @@ class Node:
 def kube_proxy(plane: ControlPlane, *, directory: Path, node: str, address: str, enter: list[str]) -> Daemon:
     """The kube-proxy of one network namespace; it acts for the Node object ``node``."""
     kubeconfig = plane.client("kube-proxy", common_name="system:kube-proxy")
-    config = directory / "kube-proxy.yaml"
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(node_configs.kube_proxy(kubeconfig=kubeconfig, node=node, address=address))
+    text = node_configs.kube_proxy(kubeconfig=kubeconfig, node=node, address=address)
+    config = files.write(directory / "kube-proxy.yaml", text)
     argv = (str(kube_link_dir() / "kube-proxy"), f"--config={config}")
     return Daemon("kube-proxy", argv, directory, plane.name, enter)

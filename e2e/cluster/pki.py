@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.cluster import files
 from e2e.host import run
 
 _VALID_DAYS = 3650
@@ -113,7 +114,4 @@ def write_kubeconfig(path: Path, *, context: str, server: str, authority: Path, 
         "contexts": [{"name": context, "context": {"cluster": context, "user": context}}],
         "current-context": context,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(content, indent=1))
-    return path
+    return files.write(path, json.dumps(content, indent=1), mode=0o600)

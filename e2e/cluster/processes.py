@@ -122,15 +122,17 @@ def end(pids: Iterable[int], *, grace_seconds: float) -> None:
     _wait_gone(left, 10.0)
 
 
-def marked(owner: str) -> dict[int, str]:
-    """The running processes that carry the mark of the cluster ``owner``: command lines by pid."""
-    wanted = f"{MARK}={owner}".encode()
+def marked(owner: str | None = None) -> dict[int, str]:
+    """The running processes that carry the mark of the cluster ``owner``, or of any: command lines by pid."""
+    begin = f"{MARK}=".encode()
+    wanted = None if owner is None else begin + owner.encode()
     found = {}
     for directory in Path("/proc").iterdir():
         if not directory.name.isdigit():
             continue
         try:
-            if wanted in (directory / "environ").read_bytes().split(b"\0"):
+            variables = (directory / "environ").read_bytes().split(b"\0")
+            if any(each == wanted if wanted else each.startswith(begin) for each in variables):
                 found[int(directory.name)] = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
         except OSError:  # it ended meanwhile, or is another user's
             continue

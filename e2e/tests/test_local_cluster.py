@@ -1,0 +1,107 @@
+"""A local cluster is taken apart and made again: a second one with a single node, beside the one that is in use."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster import ClusterError, ContextError
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.processes import marked
+from e2e.host import run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+__test__ = sys.platform == "linux" and os.geteuid() == 0  # elsewhere there is no local cluster
+
+NAME = "trireme-trial"
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[LocalCluster]:
+    cluster = LocalCluster(NAME, {"node-a": "zone-a"})
+    cluster.down()
+    yield cluster
+    cluster.down()
+
+
+def pids(cluster: LocalCluster) -> dict[str, str]:
+    """What the pid files say."""
+    return {str(path): path.read_text() for path in cluster.state.rglob("*.pid")}
+
+
+def test_it_is_up_in_less_than_a_minute(trial: LocalCluster) -> None:
+    started = time.monotonic()
+    trial.up()
+    assert time.monotonic() - started < 60
+    assert [(node.name, node.ready) for node in trial.status().nodes] == [("node-a", True)]
+
+
+def test_it_is_found_again_by_another_program(trial: LocalCluster) -> None:
+    trial.up()
+    before = pids(trial)
+    LocalCluster(NAME, {"node-a": "zone-a"}).up()
+    assert pids(trial) == before
+
+
+def test_it_comes_back_after_all_of_it_was_killed(trial: LocalCluster) -> None:
+    trial.up()
+    uid = trial.kubectl("get", "namespace", "default", "--output=jsonpath={.metadata.uid}")
+    for pid in marked(NAME):
+        os.kill(pid, signal.SIGKILL)
+    assert not trial.status().running
+    trial.up()
+    assert trial.status().nodes[0].ready
+    assert trial.kubectl("get", "namespace", "default", "--output=jsonpath={.metadata.uid}") == uid
+
+
+def test_it_comes_back_after_half_of_it_was_removed(trial: LocalCluster) -> None:
+    trial.up()
+    trial.nodes["node-a"].stop()
+    trial.plane.stop()
+    trial.network.down()
+    trial.up()
+    assert trial.status().nodes[0].ready
+
+
+def test_images_may_be_kept(trial: LocalCluster) -> None:
+    trial.up()
+    images = trial.nodes["node-a"].images()
+    trial.down(keep_images=True)
+    assert trial.leftovers(keep_images=True) == []
+    prepared = trial.nodes["node-a"]
+    trial.network.up()
+    prepared.start_runtime()
+    assert prepared.images() == images, "there before anything was loaded"
+    assert prepared.ctr("containers", "list", "--quiet").split() == []
+    trial.up()
+
+
+def test_down_leaves_nothing(trial: LocalCluster) -> None:
+    trial.up()
+    assert trial.leftovers() != [], "it finds what a running cluster has"
+    trial.down()
+    assert trial.leftovers() == []
+    assert NAME not in Path("/proc/self/mounts").read_text()
+    assert NAME not in run(["ip", "netns", "list"])
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/{NAME}"))
+    trial.down()
+
+
+def test_down_names_what_it_could_not_remove(trial: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.network.up()
+    monkeypatch.setattr(trial.network, "down", lambda: None)
+    with pytest.raises(ClusterError, match=f"network namespace {NAME}"):
+        trial.down()
+
+
+def test_a_command_before_up_says_how_to_start(trial: LocalCluster) -> None:
+    trial.down()
+    with pytest.raises(ContextError, match=r"python -m e2e\.cluster up"):
+        trial.kubectl("get", "pods")
