@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -75,15 +74,14 @@ class Buildah:
     def prepare(self) -> None:
         host.require_root()
         host.ensure_packages("buildah")
-        with _store_locked():
+        with cache.locked(cache.entry("images", "buildah")):
             self._ensure_base()
 
     def build(self, recipe: Recipe, archive: Path, log: Path) -> None:
         argv = self._argv("build", "--isolation=chroot", "--layers", "--pull=never")
         argv += [f"--timestamp={base.SOURCE_DATE_EPOCH}", *_options(recipe, base_image=_BASE_NAME)]
-        with _store_locked():
-            host.run([*argv, str(recipe.context)], log=log)
-            self._run("push", *_COMPRESSION, recipe.tag, f"oci-archive:{archive}:{recipe.tag}")
+        host.run([*argv, str(recipe.context)], log=log)
+        self._run("push", *_COMPRESSION, recipe.tag, f"oci-archive:{archive}:{recipe.tag}")
 
     def _ensure_base(self) -> None:
         tarball = base.tarball()
@@ -106,10 +104,6 @@ class Buildah:
         store = cache.entry("images", "buildah")
         stores = [f"--root={store / 'store'}", f"--runroot={store / 'run'}", "--storage-driver=overlay"]
         return ["buildah", *stores, command, *args]
-
-
-def _store_locked() -> AbstractContextManager[None]:
-    return cache.locked(cache.entry("images", "buildah"))
 
 
 def _options(recipe: Recipe, *, base_image: str) -> Sequence[str]:
