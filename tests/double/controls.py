@@ -2,7 +2,7 @@
 
 =====================================  ============================================================================
 ``DOUBLE_LOAD_SECONDS``                loading takes this long (0.2)
-``DOUBLE_TOKEN_SECONDS``               one token of every running request each (0.02)
+``DOUBLE_STEP_SECONDS``                one token of every running request each (0.02)
 ``DOUBLE_PREFILL_SECONDS``             from admission to the first token (0.02)
 ``DOUBLE_ANSWER_TOKENS``               length of an answer that its request does not limit (64)
 ``DOUBLE_PEER_DEATH``                  ``fail``: a step with a dead worker fails at once (gloo); ``hang``: after
@@ -34,7 +34,7 @@ class Controls:
     exit_code: int
     ignore_sigterm: bool
     never_ready: bool
-    token: float
+    step: float
     hang: bool = False
     refuse: bool = False
     unhealthy: bool = False
@@ -59,7 +59,7 @@ def from_environment(variables: Mapping[str, str]) -> Controls:
         exit_code=int(_number(variables, "DOUBLE_EXIT_CODE", 0)),
         ignore_sigterm=variables.get("DOUBLE_IGNORE_SIGTERM") == "1",
         never_ready=variables.get("DOUBLE_NEVER_READY") == "1",
-        token=_number(variables, "DOUBLE_TOKEN_SECONDS", 0.02),
+        step=_number(variables, "DOUBLE_STEP_SECONDS", 0.02),
     )
 
 

@@ -161,7 +161,7 @@ class Leader(Node):
         if verb in {"hang", "refuse", "unhealthy", "no_metrics"}:
             setattr(controls, verb, values.get("value", "1") != "0")
         elif verb == "slow":
-            controls.token = float(values["token_seconds"])
+            controls.step = float(values["step_seconds"])
         elif verb == "die":
             asyncio.get_running_loop().call_later(_POLL_SECONDS, self.exit, int(values.get("code", "0")))
         elif verb == "kill":
@@ -173,6 +173,6 @@ class Leader(Node):
         else:
             return (
                 f"{verb!r} is none of hang, refuse, unhealthy, no_metrics (value=0 takes it back), "
-                "slow (token_seconds), die (code), kill, worker-die (rank, code), worker-kill (rank)"
+                "slow (step_seconds), die (code), kill, worker-die (rank, code), worker-kill (rank)"
             )
         return ""

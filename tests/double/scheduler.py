@@ -106,7 +106,7 @@ class Scheduler:
         if self._running:
             self._advance(started)
         if self._running or self._waiting:
-            delay = max(0.0, started + self._controls.token - time.monotonic())
+            delay = max(0.0, started + self._controls.step - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay, self._step)
         else:
             self._went_idle.set()
