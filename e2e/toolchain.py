@@ -21,8 +21,8 @@ from typing import Annotated
 import typer
 
 from e2e import cache
-from e2e.host import go, run, wheel
-from e2e.progress import step
+from e2e.host import CommandError, HostError, go, run, wheel
+from e2e.progress import console, step
 from e2e.versions import versions
 
 MODULES = Path(__file__).with_name("binaries")
@@ -239,6 +239,8 @@ def _module_that_requires(module: str, version: str) -> Path:
     raise ToolchainError(f"no go.mod in {MODULES} requires {module} v{version}: change it there and in versions.toml")
 
 
+_WITH_DOCKER_ONLY = ("kubectl", "kind")  # the local cluster has kubectl in kube, and its nodes without kind
+
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
 
@@ -250,8 +252,12 @@ def _main() -> None:
 @app.command()
 def build(names: Annotated[list[str] | None, typer.Argument(help="default: all of them")] = None) -> None:
     """Build the named programs, or all that the local cluster needs, and print where they are."""
-    for name in names or [*(name for name in PROGRAMS if name not in {"kind", "kubectl"}), *WHEELS]:
-        print(binary(name))
+    try:
+        for name in names or [*(name for name in PROGRAMS if name not in _WITH_DOCKER_ONLY), *WHEELS]:
+            print(binary(name))
+    except (ToolchainError, HostError, CommandError) as error:
+        console.print(f"error: {error}", markup=False)
+        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":
