@@ -107,17 +107,12 @@ async def _run_until_stopped(parts: list[Awaitable[None]], stopping: asyncio.Eve
 
 
 async def _watch(configuration: Configuration, sink: QueueSink, stopping: asyncio.Event) -> None:
-    """Run kopf. Its own signal handlers wait for all its tasks, so they are replaced once it has set them."""
+    """Run kopf. Its own signal handlers wait until all its tasks have ended, so ours replace them."""
     registry = handlers.registry(_login(configuration.kubeconfig))
     settings = kopf.OperatorSettings()
     handlers.configure(settings)
-
-    async def take_signals(**_: Any) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-
-    kopf.on.startup(id="signals", registry=registry)(take_signals)
-    await kopf.operator(
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=settings,
         standalone=True,
@@ -126,6 +121,9 @@ async def _watch(configuration: Configuration, sink: QueueSink, stopping: asynci
         liveness_endpoint=f"http://0.0.0.0:{configuration.probe_port}/healthz",
         memo=kopf.Memo(sink=sink, problem=sink.problem),
     )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await kopf.run_tasks(tasks, ignored=others)
 
 
 def _login(kubeconfig: Path | None) -> Callable[..., Any]:

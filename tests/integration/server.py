@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -161,12 +162,13 @@ async def condition(hands: Hands, namespace: str, kind: str, name: str = "llm") 
 class Operator:
     """The operator's real process against an API server."""
 
-    def __init__(self, kubeconfig: Path, log: Path) -> None:
+    def __init__(self, kubeconfig: Path, log: Path, *, namespaces: str = "") -> None:
         self.log = log
         self._environment = os.environ | {
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(ROOT / "operator"),
             "TRIREME_LAUNCHER_IMAGE": LAUNCHER_IMAGE,
+            "TRIREME_NAMESPACES": namespaces,
             "TRIREME_PROBE_PORT": str(_free_port()),
             "TRIREME_METRICS_PORT": str(_free_port()),
         }
@@ -193,6 +195,16 @@ class Operator:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Freeze the process, so that it can't do another one's work."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> tuple[int, float]:
         """SIGTERM; returns the exit code and the seconds until the end."""
@@ -222,8 +234,8 @@ class Operator:
 
 
 @contextlib.contextmanager
-def running_operator(kubeconfig: Path, log: Path) -> Iterator[Operator]:
-    operator = Operator(kubeconfig, log)
+def running_operator(kubeconfig: Path, log: Path, *, namespaces: str = "") -> Iterator[Operator]:
+    operator = Operator(kubeconfig, log, namespaces=namespaces)
     operator.start()
     try:
         yield operator

@@ -229,10 +229,11 @@ async def test_pods_tell_the_cause_and_move_the_traffic(hands: Hands, served: st
 
 
 async def test_killed_in_the_middle_of_creating_the_next_process_finishes(
-    hands: Hands, namespace: str, operator_kubeconfig: Path, tmp_path: Path
+    hands: Hands, namespace: str, operator_kubeconfig: Path, operator_process: Operator, tmp_path: Path
 ) -> None:
     names = [f"llm-{number}" for number in range(12)]
-    with running_operator(operator_kubeconfig, tmp_path / "operator.log") as operator:
+    log = tmp_path / "operator.log"
+    with operator_process.paused(), running_operator(operator_kubeconfig, log) as operator:
         await operator.ready()
         for name in names:
             await hands.create(INFERENCE_CLUSTER, manifest(namespace, name))
