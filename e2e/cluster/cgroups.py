@@ -10,7 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from e2e.cluster.provider import ClusterError
+
 ROOT = Path("/sys/fs/cgroup")
+
+NEEDED = frozenset({"cpu", "cpuset", "memory", "pids"})
+"""The controllers kubelet does not start without."""
 
 _REMOVAL_SECONDS = 5.0
 
@@ -25,7 +30,12 @@ def hierarchies(root: Path = ROOT) -> list[Path]:
 
 
 def create(group: str, root: Path = ROOT) -> None:
-    """Make ``group`` ("a/b") with every controller available in it."""
+    """Make ``group`` ("a/b") with every controller available in it.
+
+    Raises:
+        ClusterError: a controller that kubelet needs cannot be had there (v2 only).
+
+    """
     for hierarchy in hierarchies(root):
         parent = hierarchy
         for part in Path(group).parts:
@@ -35,6 +45,8 @@ def create(group: str, root: Path = ROOT) -> None:
             _inherit_cpuset(parent, child)
             parent = child
         _delegate(parent)
+        if hierarchy == root:  # not the v2 hierarchy that some machines mount beside those of v1
+            _require_controllers(parent)
 
 
 def processes(group: str, root: Path = ROOT) -> set[int]:
@@ -101,6 +113,19 @@ def _delegate(directory: Path) -> None:
             OSError
         ):  # some cannot be handed down everywhere (cpu with realtime processes): kubelet names what it lacks
             continue
+
+
+def _require_controllers(directory: Path) -> None:
+    available = directory / "cgroup.controllers"
+    if not available.exists():
+        return
+    missing = NEEDED - set(available.read_text().split())
+    if missing:
+        raise ClusterError(
+            f"{directory} lacks the cgroup controllers {', '.join(sorted(missing))}: inside a container the processes "
+            "at the root of its cgroup are in the way; run on the machine itself, or start the container with "
+            "--privileged --cgroupns=host"
+        )
 
 
 def _inherit_cpuset(parent: Path, child: Path) -> None:

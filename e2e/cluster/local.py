@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -177,41 +176,39 @@ class LocalCluster:
                 address=API_ADDRESS,
                 enter=self.network.enter(),
             ).start()
-            self._apply_until_taken(dns.manifests())
-            self._start_and_wait(list(self.nodes.values()))
+            self._start_and_wait(list(self.nodes.values()), meanwhile=self._apply_dns)
         with step("DNS", expected_seconds=5):
             self.kubectl("--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
 
-    def _start_and_wait(self, nodes: Sequence[Node]) -> None:
+    def _start_and_wait(self, nodes: Sequence[Node], meanwhile: Callable[[], None] = lambda: None) -> None:
         """A node that died is called Ready for 50 s more: only a heartbeat that is new proves a new start."""
         before = self._heartbeats()
         started = {node.name for node in nodes if node.start()}
+        meanwhile()
 
         def ready() -> bool:
             now = self._heartbeats()
-            there = {node.name for node in self.status().nodes if node.ready}
-            return all(node.name in there for node in nodes) and all(now.get(n) != before.get(n) for n in started)
+            return all(node.name in now for node in nodes) and all(now[name] != before.get(name) for name in started)
 
         self._wait(ready, f"{', '.join(node.name for node in nodes)} not Ready")
 
     def _router_proxy(self) -> Daemon:
         return Daemon("kube-proxy", (), self.state / "router", self.name)
 
-    def _apply_until_taken(self, manifests: str) -> None:
-        """The API server is ready some moments before it has its priority classes and default roles."""
+    def _apply_dns(self) -> None:
+        """The API server is ready some moments before it has its priority classes."""
 
         def taken() -> bool:
             with suppress(CommandError):
-                self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=manifests)
+                self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=dns.manifests())
                 return True
             return False
 
         self._wait(taken, "the objects of CoreDNS were not accepted")
 
     def _heartbeats(self) -> dict[str, str]:
-        """When each node last said that it is there."""
-        leases = json.loads(self.kubectl("--namespace=kube-node-lease", "get", "leases", "--output=json"))
-        return {item["metadata"]["name"]: item["spec"].get("renewTime", "") for item in leases["items"]}
+        """When kubelet last said that its node is Ready, for those that are."""
+        return nodes_status.heartbeats(self.kubectl("get", "nodes", "--output=json"))
 
     def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
         deadline = time.monotonic() + _NODES_SECONDS

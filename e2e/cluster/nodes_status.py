@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from e2e.cluster.provider import ZONES, NodeStatus
 
@@ -20,7 +21,19 @@ def parse(output: str, names: Mapping[str, str] | None = None) -> tuple[NodeStat
         if name not in ZONES:
             continue
         zone = item["metadata"].get("labels", {}).get("topology.kubernetes.io/zone", "")
-        conditions = item.get("status", {}).get("conditions", [])
-        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-        found.append(NodeStatus(name, zone, ready))
+        found.append(NodeStatus(name, zone, _ready(item) is not None))
     return tuple(sorted(found, key=lambda node: node.name))
+
+
+def heartbeats(output: str) -> dict[str, str]:
+    """When each Ready node last said so, by its name in Kubernetes, from what ``kubectl get nodes -o json`` prints."""
+    ready = {item["metadata"]["name"]: _ready(item) for item in json.loads(output)["items"]}
+    return {name: condition["lastHeartbeatTime"] for name, condition in ready.items() if condition is not None}
+
+
+def _ready(node: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """The condition Ready of a node, if it is true."""
+    for condition in node.get("status", {}).get("conditions", []):
+        if condition["type"] == "Ready" and condition["status"] == "True":
+            return dict(condition)
+    return None

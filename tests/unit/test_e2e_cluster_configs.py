@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 import tomllib
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import ClusterError, cgroups, dns, image_store, mounts, node_configs
+from e2e.cluster import ClusterError, cgroups, dns, files, image_store, mounts, node_configs, nodes_status
 from e2e.cluster.image_store import ImageError
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.network import NodeNetwork, cut_rules, dropped_in
@@ -119,13 +120,27 @@ def test_a_group_of_cgroup_v1_inherits_its_cpuset(tmp_path: Path) -> None:
     assert (made / "cpuset.mems").read_text() == "0\n"
 
 
+def v2(path: Path, *, root: str, group: str) -> Path:
+    """A tree as of cgroup v2, where the kernel has made the files of ``trireme``."""
+    (path / "trireme").mkdir()
+    for directory, controllers in ((path, root), (path / "trireme", group)):
+        (directory / "cgroup.controllers").write_text(f"{controllers}\n")
+        (directory / "cgroup.subtree_control").write_text("")
+    return path
+
+
 def test_a_group_of_cgroup_v2_hands_its_controllers_down(tmp_path: Path) -> None:
-    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
-    (tmp_path / "cgroup.subtree_control").write_text("")
-    cgroups.create("trireme/node-a", root=tmp_path)
-    assert (tmp_path / "trireme" / "node-a").is_dir()
-    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory"
-    assert cgroups.hierarchies(tmp_path) == [tmp_path]
+    root = v2(tmp_path, root="cpuset cpu memory pids", group="cpuset cpu memory pids")
+    assert cgroups.hierarchies(root) == [root]
+    cgroups.create("trireme", root=root)
+    assert (root / "cgroup.subtree_control").read_text() == "+pids", "one write for each controller, this the last"
+    assert (root / "trireme" / "cgroup.subtree_control").read_text() == "+pids"
+
+
+def test_missing_controllers_of_cgroup_v2_are_named(tmp_path: Path) -> None:
+    root = v2(tmp_path, root="cpuset cpu memory pids", group="cpuset pids")
+    with pytest.raises(ClusterError, match=r"trireme lacks the cgroup controllers cpu, memory: .*--cgroupns=host"):
+        cgroups.create("trireme", root=root)
 
 
 def test_processes_of_a_group_count_those_below_it(tmp_path: Path) -> None:
@@ -194,3 +209,24 @@ def test_the_local_cluster_refuses_nodes_and_zones_it_does_not_have() -> None:
         cluster.start_node("node-z")
     with pytest.raises(ClusterError, match="no zone 'zone-z'"):
         cluster.heal_zone("zone-z")
+
+
+def test_a_file_that_says_so_already_is_not_touched(tmp_path: Path) -> None:
+    path = files.write(tmp_path / "made" / "config", "one", mode=0o600)
+    assert path.stat().st_mode & 0o077 == 0
+    before = path.stat().st_mtime_ns
+    os.utime(path, ns=(before - 10**9, before - 10**9))
+    files.write(path, "one")
+    assert path.stat().st_mtime_ns == before - 10**9
+    files.write(path, "two")
+    assert path.read_text() == "two"
+
+
+def test_only_a_ready_node_has_a_heartbeat() -> None:
+    def node(name: str, ready: str) -> dict[str, object]:
+        condition = {"type": "Ready", "status": ready, "lastHeartbeatTime": f"of {name}"}
+        return {"metadata": {"name": name}, "status": {"conditions": [condition]}}
+
+    output = json.dumps({"items": [node("node-a", "True"), node("node-b", "Unknown"), node("node-c", "False")]})
+    assert nodes_status.heartbeats(output) == {"node-a": "of node-a"}
+    assert [each.ready for each in nodes_status.parse(output)] == [True, False, False]
