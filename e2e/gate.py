@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -25,7 +25,7 @@ from typing import IO, NoReturn, cast
 
 from rich.table import Table
 
-from e2e import results
+from e2e import host, results
 from e2e.progress import console
 from e2e.results import Results
 
@@ -48,6 +48,8 @@ class Phase:
     needs: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     """Result files in the gate's folder that it writes."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to this process's own."""
     always: bool = False
     """Runs whatever happened before."""
 
@@ -89,6 +91,15 @@ def phases(folder: Path) -> tuple[Phase, ...]:
             needs=("components",),
             tests=("e2e.xml",),
         ),
+        Phase(
+            "engine",
+            # The first start of the engine's image in a pod and the import of vLLM take a minute on a busy machine.
+            (*pytest, "-m", "engine", "--timeout=400", f"--junitxml={folder / 'engine.xml'}", "tests"),
+            900,
+            needs=("components",),
+            tests=("engine.xml",),
+            environment={"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")},
+        ),
         Phase("down", (python, "-m", "e2e.cluster", "down"), 600, always=True),
     )
 
@@ -117,7 +128,7 @@ def _run(phase: Phase, folder: Path) -> Outcome:
     for file in phase.tests:
         (folder / file).unlink(missing_ok=True)
     started = time.monotonic()
-    status = execute(phase.argv, folder / f"{phase.name}.log", limit_seconds=phase.limit_seconds)
+    status = execute(phase, folder / f"{phase.name}.log")
     seconds = time.monotonic() - started
     files = [folder / file for file in phase.tests]
     missing = [file.name for file in files if not file.exists()]
@@ -127,17 +138,17 @@ def _run(phase: Phase, folder: Path) -> Outcome:
     return Outcome(phase, status, seconds, results.read(files))
 
 
-def execute(argv: Sequence[str], log: Path, *, limit_seconds: int) -> int:
-    """Run a program, its output shown live and kept in ``log``; returns its status (124 when it took too long).
+def execute(phase: Phase, log: Path) -> int:
+    """Run a phase's program, its output shown live and kept in ``log``; returns its status (124 after its limit).
 
     It runs in a process group of its own, so that all of it can be ended: after the limit, and when this
     process is interrupted, it gets SIGINT and then, if that does not help, SIGKILL.
     """
     with log.open("w") as kept:
         process = subprocess.Popen(
-            [*argv],
+            [*phase.argv],
             cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **phase.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -150,10 +161,10 @@ def execute(argv: Sequence[str], log: Path, *, limit_seconds: int) -> int:
         reader.start()
         late = ""
         try:
-            status = process.wait(limit_seconds)
+            status = process.wait(phase.limit_seconds)
         except subprocess.TimeoutExpired:
             _end(process)
-            status, late = LATE, f"ended after {limit_seconds} s, its limit\n"
+            status, late = LATE, f"ended after {phase.limit_seconds} s, its limit\n"
         except BaseException:
             _end(process)
             raise
@@ -230,6 +241,15 @@ def _rescue(folder: Path) -> None:
         console.print(f"The cluster says nothing: {error}", markup=False)
 
 
+def _ensure_compiler() -> None:
+    """Some tests compile a few lines of C and are skipped without a compiler; a gate leaves nothing out."""
+    if shutil.which("gcc") is None:
+        try:
+            host.ensure_packages("gcc", "libc6-dev")
+        except (host.HostError, host.CommandError) as error:
+            console.print(f"Without a C compiler some tests are skipped: {error}", markup=False)
+
+
 def _interrupted(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
@@ -255,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         or (not phase.always and (not options.only or phase.name in options.only))
     ]
     try:
+        _ensure_compiler()
         outcomes = run_all(chosen, FOLDER, rescue=_rescue)
     except KeyboardInterrupt:
         console.print("Interrupted: taking the cluster down")

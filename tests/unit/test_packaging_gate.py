@@ -38,7 +38,8 @@ def test_results_are_counted_as_a_person_would(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [pytest.param(None, id="pytest never wrote it"), pytest.param("<testsuites><testcase", id="pytest was killed")]
+    "text",
+    [pytest.param(None, id="pytest never wrote it"), pytest.param("<testsuites><testcase", id="pytest was killed")],
 )
 def test_a_result_file_that_is_not_whole_counts_as_nothing(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "unit.xml"
@@ -97,7 +98,7 @@ def test_a_phase_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     )
     started = time.monotonic()
 
-    status = gate.execute([sys.executable, "-c", code], tmp_path / "hang.log", limit_seconds=2)
+    status = gate.execute(Phase("hang", (sys.executable, "-c", code), limit_seconds=2), tmp_path / "hang.log")
 
     assert status == gate.LATE
     assert time.monotonic() - started < 15
@@ -171,7 +172,7 @@ def outcome(name: str, status: int | None, found: Results | None = None) -> Outc
 )
 def test_the_last_line_is_the_sum(
     outcomes: list[Outcome],
-    strict: bool,  # noqa: FBT001
+    strict: bool,
     last_line: str,
     status: int,
     capfd: pytest.CaptureFixture[str],
@@ -183,7 +184,7 @@ def test_the_last_line_is_the_sum(
 def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down() -> None:
     names = [phase.name for phase in gate.phases(Path("build/test"))]
 
-    assert names == ["check", "integration", "images", "cluster", "components", "e2e", "down"]
+    assert names == ["check", "integration", "images", "cluster", "components", "e2e", "engine", "down"]
     assert [phase.name for phase in gate.phases(Path("build/test")) if phase.always] == ["down"]
 
 

@@ -215,7 +215,7 @@ def test_the_operator_may_do_its_work_and_nothing_else(
     verb: str,
     group: str,
     resource: str,
-    allowed: bool,  # noqa: FBT001
+    allowed: bool,
 ) -> None:
     name, _, part = resource.partition("/")
     asked = {"namespace": "anywhere", "verb": verb, "group": group, "resource": name, "subresource": part}
