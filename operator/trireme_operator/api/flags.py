@@ -18,6 +18,7 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
     "use spec.engine.config": (
         "--max-model-len",
         "--gpu-memory-utilization",
+        "--device-memory-utilization",
         "--max-num-seqs",
         "--max-num-batched-tokens",
     ),
@@ -44,6 +45,7 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
         "--ssl-cert-reqs",
         "--ssl-ciphers",
         "--enable-ssl-refresh",
+        "--no-enable-ssl-refresh",
     ),
     "not served by this version": (
         "--api-server-count",
@@ -51,6 +53,8 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
         "--data-parallel-backend",
         "--data-parallel-external-lb",
         "--data-parallel-hybrid-lb",
+        "--no-data-parallel-external-lb",
+        "--no-data-parallel-hybrid-lb",
         "--data-parallel-multi-port-external-lb",
         "--data-parallel-rank",
         "--data-parallel-rpc-port",

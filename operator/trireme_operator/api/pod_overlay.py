@@ -103,9 +103,20 @@ _KEYS: Final = {
     "envFrom": None,
     "resourceClaims": "name",
     "schedulingGates": "name",
+    "requiredDuringSchedulingIgnoredDuringExecution": None,
 }
 _OBJECTS: Final = frozenset(
-    {"affinity", "dnsConfig", "emptyDir", "limits", "nodeSelector", "requests", "resources", "securityContext"}
+    {
+        "affinity",
+        "dnsConfig",
+        "emptyDir",
+        "limits",
+        "nodeSelector",
+        "podAffinity",
+        "requests",
+        "resources",
+        "securityContext",
+    }
 )
 
 

@@ -50,17 +50,17 @@ def _value(field: str, base: Any, extra: Any) -> Any:
         return _object(base, extra)
     keys = _MERGE_KEYS.get(field)
     if keys is not None and isinstance(extra, list):
-        return _keyed_list(base or [], extra, keys)
+        return _keyed_list(field, base or [], extra, keys)
     return _copy(extra)
 
 
-def _keyed_list(base: list[Any], extra: list[Any], keys: tuple[str, ...]) -> list[Any]:
+def _keyed_list(field: str, base: list[Any], extra: list[Any], keys: tuple[str, ...]) -> list[Any]:
     """Items of the base in their order, merged; new items behind them."""
     result = {_key(item, keys): _copy(item) for item in base}
     for item in extra:
         key = _key(item, keys)
-        # An added item goes through the merge too, so that equal keys within the overlay come to one item.
-        result[key] = _object(result.get(key, {}), item)
+        # A variable is replaced as a whole: merged, it could end up with a value and a reference to one.
+        result[key] = _copy(item) if field == "env" else _object(result.get(key, {}), item)
     return list(result.values())
 
 
