@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import build_zipapp
+import build_zipapp
 from tests.unit.pods import Group, Pod, children, until
 
 
