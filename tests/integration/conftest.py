@@ -58,6 +58,18 @@ async def namespace(hands: Hands) -> str:
 
 
 @pytest.fixture(scope="session")
+def rules_namespace(plane: ControlPlane) -> str:
+    """One namespace for all tests whose object is refused anyway."""
+
+    async def make() -> None:
+        async with connected(plane.kubeconfig) as hands:
+            await hands.namespace("rules")
+
+    asyncio.run(make())
+    return "rules"
+
+
+@pytest.fixture(scope="session")
 def operator_kubeconfig(plane: ControlPlane) -> Path:
     """The kubeconfig of a user with the operator's rights."""
     return plane.client("operator", common_name=OPERATOR_USER)

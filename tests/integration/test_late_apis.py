@@ -1,0 +1,98 @@
+"""APIs that come and go while the operator runs; an API server of its own, since CRDs are everybody's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster.controlplane import ControlPlane
+from tests.integration.server import (
+    OPERATOR_USER,
+    Hands,
+    Operator,
+    condition,
+    connected,
+    gateway_crds,
+    lws_crds,
+    our_crds,
+    running_operator,
+    until,
+)
+from tests.unit.controller_samples import resource
+from trireme_operator.kube import HTTP_ROUTE, INFERENCE_CLUSTER, LEADER_WORKER_SET, SERVICE, ApiMissing, Kind
+
+NAMESPACE = "late"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[tuple[ControlPlane, Operator]]:
+    """An API server without any CRD, and the operator on it."""
+
+    async def prepare(plane: ControlPlane) -> None:
+        async with connected(plane.kubeconfig) as hands:
+            await hands.allow_operator()
+            await hands.namespace(NAMESPACE)
+
+    with ControlPlane(tmp_path / "plane", name="trireme-test-late") as plane:
+        asyncio.run(prepare(plane))
+        kubeconfig = plane.client("operator", common_name=OPERATOR_USER)
+        with running_operator(kubeconfig, tmp_path / "operator.log") as operator:
+            asyncio.run(operator.ready())
+            yield plane, operator
+
+
+@pytest.fixture
+async def late_hands(bare: tuple[ControlPlane, Operator]) -> AsyncIterator[Hands]:
+    async with connected(bare[0].kubeconfig) as hands:
+        yield hands
+
+
+async def test_each_api_is_picked_up_when_it_comes_and_missed_when_it_goes(
+    late_hands: Hands, bare: tuple[ControlPlane, Operator]
+) -> None:
+    hands, operator = late_hands, bare[1]
+
+    async def reason(kind: str, wanted: str) -> None:
+        async def told() -> bool:
+            return (await condition(hands, NAMESPACE, kind)).get("reason") == wanted
+
+        await until(told, seconds=30)
+
+    async def made(kind: Kind, count: int) -> None:
+        async def there() -> bool:
+            try:
+                return len(await hands.api.list(kind, NAMESPACE)) == count
+            except ApiMissing:
+                return False
+
+        await until(there, seconds=30)
+
+    await hands.install(our_crds())
+    await hands.served(INFERENCE_CLUSTER)
+    obj = resource()
+    obj["metadata"] = {"name": "llm", "namespace": NAMESPACE}
+    await hands.create(INFERENCE_CLUSTER, obj)
+    await reason("Accepted", "LeaderWorkerSetMissing")
+    await made(SERVICE, 3)
+
+    await hands.install(lws_crds())
+    await made(LEADER_WORKER_SET, 2)
+    await reason("Accepted", "GatewayAPIMissing")
+
+    await hands.install(gateway_crds())
+    await made(HTTP_ROUTE, 1)
+    await reason("Accepted", "Valid")
+    await reason("RoutesProgrammed", "GatewayNotFound")
+
+    # A kind that came late is watched as well: its objects are repaired.
+    await hands.delete(LEADER_WORKER_SET, NAMESPACE, "llm-zone-a")
+    await made(LEADER_WORKER_SET, 2)
+
+    await hands.uninstall(lws_crds())
+    await reason("Accepted", "LeaderWorkerSetMissing")
+    assert operator.running
+    await hands.install(lws_crds())
+    await made(LEADER_WORKER_SET, 2)
+    await reason("Accepted", "Valid")
+    assert operator.running
