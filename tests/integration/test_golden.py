@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from trireme_operator.kube import (
 )
 
 KINDS = {kind.kind: kind for kind in (CONTROLLER_REVISION, HTTP_ROUTE, LEADER_WORKER_SET, SERVICE, SERVICE_ACCOUNT)}
-SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.yaml"))
+SAMPLES = [yaml.safe_load(file.read_text()) for file in sorted((Path(__file__).parents[2] / "samples").glob("*.yaml"))]
 
 
 async def apply(hands: Hands, namespace: str, obj: Obj) -> Obj:
@@ -60,9 +61,9 @@ async def test_a_second_apply_changes_nothing(hands: Hands, namespace: str, case
         assert live["metadata"]["resourceVersion"] == first[obj["kind"], obj["metadata"]["name"]]
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-async def test_a_sample_is_taken(hands: Hands, namespace: str, sample: Path) -> None:
-    document = yaml.safe_load(sample.read_text())
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample["metadata"]["name"])
+async def test_a_sample_is_taken(hands: Hands, namespace: str, sample: Obj) -> None:
+    document = copy.deepcopy(sample)
     document["metadata"]["namespace"] = namespace
     created = await hands.create(INFERENCE_CLUSTER, document)
     assert created["spec"]["resources"]["sharedMemory"]

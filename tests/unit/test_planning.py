@@ -93,8 +93,8 @@ def test_names_without_zones_never_meet(name: str) -> None:
 
 @given(zone_list=st.lists(zone_names, unique=True, min_size=1, max_size=8), replicas=st.integers(0, 5))
 def test_a_plan_depends_on_the_spec_alone(zone_list: list[str], replicas: int) -> None:
-    spec = {"zones": zones(*zone_list, replicas=replicas)}
-    assert plan(cluster(**spec)) == plan(cluster(**spec))
+    of = zones(*zone_list, replicas=replicas)
+    assert plan(cluster(zones=of)) == plan(cluster(zones=of))
 
 
 # Weights

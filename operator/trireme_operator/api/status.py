@@ -91,23 +91,27 @@ class Status(Model):
     zones: list[ZoneStatus] = Field(default_factory=list, max_length=16, json_schema_extra=ZONES_MAP)
     """Each zone as it is; one entry with an empty name without zones."""
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def replicas(self) -> int:
         """Groups asked for, over all zones."""
         return sum(zone.groups for zone in self.zones)
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def ready_replicas(self) -> int:
         """Groups whose every rank serves, over all zones."""
         return sum(zone.ready_groups for zone in self.zones)
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def zones_ready(self) -> str:
         """Zones with a ready group, of those that should have one: the column ZONES."""
         wanted = [zone for zone in self.zones if zone.groups > 0]
         return f"{sum(zone.ready_groups > 0 for zone in wanted)}/{len(wanted)}"
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def groups_ready(self) -> str:
         """Ready groups, of those asked for: the column GROUPS."""
         ready = sum(zone.ready_groups for zone in self.zones)
