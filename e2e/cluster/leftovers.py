@@ -12,8 +12,6 @@ from e2e.cluster.provider import ClusterError
 _CONTAINER_LOGS = Path("/var/log/containers")
 _DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 _EMPTY_WHEN_DONE = (
-    Path("/run/containerd/s"),
-    Path("/run/containerd"),
     Path("/var/lib/cni/results"),
     Path("/var/lib/cni"),
     _CONTAINER_LOGS,

@@ -92,6 +92,7 @@ class LocalCluster:
                 cgroups.remove(self.name)
             self.network.down()
             leftovers.remove_shared(self.state)
+            shutil.rmtree(self._run, ignore_errors=True)
             kept = {self._stores} if keep_images else set()
             for entry in [*self.state.iterdir()] if self.state.exists() else []:
                 if entry not in kept:
@@ -109,6 +110,7 @@ class LocalCluster:
         left += [f"network namespace {name}" for name in self.network.existing()]
         left += [f"cgroup {self.name}"] if cgroups.exists(self.name) else []
         left += [f"link {path}" for path in leftovers.log_links(self.state)]
+        left += [f"directory {self._run}"] if self._run.exists() else []
         left += [f"directory {self.state}"] if self.state.exists() and not keep_images else []
         return left
 
@@ -159,11 +161,16 @@ class LocalCluster:
         self.network.heal(zone)
 
     @property
+    def _run(self) -> Path:
+        return Path("/run") / self.name
+
+    @property
     def _stores(self) -> Path:
         return self.state / "stores"
 
     def _directories(self, node: NodeNetwork) -> NodeDirectories:
-        return NodeDirectories(self.state / "nodes" / node.node, self._stores / node.node)
+        sockets = self._run / node.node
+        return NodeDirectories(self.state / "nodes" / node.node, self._stores / node.node, sockets)
 
     def _start_nodes(self) -> None:
         for zone in self.network.cut_zones():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +44,9 @@ class Node:
 
         """
         cgroups.create(self.cgroup)
-        for directory in (self.directories.cni, self.directories.store, self.directories.run):
-            directory.mkdir(parents=True, exist_ok=True)
+        paths = self.directories
+        for directory in (paths.cni, paths.store, paths.run, paths.shim_sockets):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         files.write(self.directories.home / "containerd.toml", node_configs.containerd(self.directories))
         name = f"{self.plane.name}-{self.name}"
         plugin = node_configs.cni(name, self.addresses, self.directories.run / "leases")
@@ -74,10 +74,9 @@ class Node:
         self._end_pods()
         self._daemon("containerd", ()).stop(grace_seconds=2)
         end(cgroups.processes(self.cgroup) | self._shims(), grace_seconds=0)
-        for socket in self._shim_sockets():
-            socket.unlink(missing_ok=True)
         mounts.unmount(self.directories.home)
-        shutil.rmtree(self.directories.run, ignore_errors=True)
+        for directory in (self.directories.run, self.directories.shim_sockets):
+            shutil.rmtree(directory, ignore_errors=True)
         cgroups.remove(self.cgroup)
         for result in self._cni_results():
             result.unlink(missing_ok=True)
@@ -183,14 +182,6 @@ class Node:
                 words = file.read_bytes().decode(errors="replace").split("\0")
                 if Path(words[0]).name == "containerd-shim-runc-v2" and wanted in words:
                     found.add(int(file.parent.name))
-        return found
-
-    def _shim_sockets(self) -> list[Path]:
-        """The sockets of the shims, which lie outside of containerd's own directories."""
-        found = []
-        for file in self.directories.run.glob("containerd/io.containerd.runtime.v2.task/*/*/bootstrap.json"):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                found.append(Path(str(json.loads(file.read_text())["address"]).removeprefix("unix://")))
         return found
 
     def _cni_results(self) -> list[Path]:

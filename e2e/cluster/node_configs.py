@@ -29,6 +29,8 @@ class NodeDirectories:
 
     home: Path
     store: Path
+    shim_sockets: Path
+    """A path of at most 42 bytes: the names in it are long, and those of sockets are limited."""
 
     @property
     def run(self) -> Path:
@@ -63,6 +65,9 @@ disabled_plugins = [{unused}]
 
 [grpc]
 address = {_quoted(directories.socket)}
+
+[plugins.'io.containerd.shim.v1.manager']
+socket_dir = {_quoted(directories.shim_sockets)}
 
 [{runtime}]
 restrict_oom_score_adj = true

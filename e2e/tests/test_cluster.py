@@ -78,6 +78,7 @@ apiVersion: v1
 kind: Pod
 metadata:
   name: {name}
+  labels: {{app: {name}}}
 spec:
   nodeSelector: {{topology.kubernetes.io/zone: {zone}}}
   terminationGracePeriodSeconds: 0
@@ -136,6 +137,21 @@ def test_pods_reach_each_other_and_names_of_services(servers: Servers) -> None:
     assert servers.reaches("node-a", "node-b")
     assert servers.reaches("node-c", "node-a")
     assert servers.connects("node-b", "kubernetes.default.svc.cluster.local", 443)
+
+
+def test_a_service_is_reached_from_elsewhere_from_its_node_and_from_its_own_pod(
+    cluster: Cluster, servers: Servers
+) -> None:
+    words = ("expose", "pod", "node-b", "--name=echo", f"--port={PORT}")
+    cluster.kubectl(*words, f"--namespace={servers.namespace}")
+    cluster.kubectl("apply", f"--namespace={servers.namespace}", "-f", "-", input=manifest("neighbour", "zone-b"))
+    wait_until(lambda: servers.ready("neighbour"), timeout_seconds=60, what="the second pod on node-b to be ready")
+    for source in ("node-c", "neighbour", "node-b"):
+        wait_until(
+            lambda s=source: servers.connects(s, "echo", PORT),
+            timeout_seconds=10,
+            what=f"the Service to be reached from {source}",
+        )
 
 
 def test_a_cut_zone_is_silent_then_not_ready_and_heals(cluster: Cluster, servers: Servers) -> None:

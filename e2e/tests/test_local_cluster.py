@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 
 from e2e.cluster import ClusterError, ContextError
 from e2e.cluster.local import LocalCluster
-from e2e.cluster.processes import marked
+from e2e.cluster.processes import end, marked
 from e2e.host import run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -53,8 +52,7 @@ def test_it_is_found_again_by_another_program(trial: LocalCluster) -> None:
 def test_it_comes_back_after_all_of_it_was_killed(trial: LocalCluster) -> None:
     trial.up()
     uid = trial.kubectl("get", "namespace", "default", "--output=jsonpath={.metadata.uid}")
-    for pid in marked(NAME):
-        os.kill(pid, signal.SIGKILL)
+    end(marked(NAME), grace_seconds=0)
     assert not trial.status().running
     trial.up()
     assert trial.status().nodes[0].ready

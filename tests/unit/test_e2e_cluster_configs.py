@@ -20,7 +20,9 @@ from e2e.cluster.node_configs import NodeDirectories
 from e2e.cluster.pki import KeyPair
 
 NETWORK = NodeNetwork("node-b", "zone-b", 2)
-DIRECTORIES = NodeDirectories(Path("/state/nodes/node-b"), Path("/state/stores/node-b"))
+DIRECTORIES = NodeDirectories(
+    Path("/state/nodes/node-b"), Path("/state/stores/node-b"), shim_sockets=Path("/run/trireme-local/node-b")
+)
 
 
 def test_addresses_follow_from_the_nodes_number() -> None:
@@ -33,6 +35,7 @@ def test_containerd_keeps_to_its_directories() -> None:
     assert config["root"] == "/state/stores/node-b"
     assert config["state"].startswith("/state/nodes/node-b/")
     assert config["grpc"]["address"] == "/state/nodes/node-b/run/containerd.sock"
+    assert config["plugins"]["io.containerd.shim.v1.manager"]["socket_dir"] == "/run/trireme-local/node-b"
     runtime = config["plugins"]["io.containerd.cri.v1.runtime"]
     assert runtime["restrict_oom_score_adj"] is True
     assert runtime["netns_mounts_under_state_dir"] is True
