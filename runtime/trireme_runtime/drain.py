@@ -49,12 +49,15 @@ def leader(view: LeaderView, limits: Limits) -> Decision:
 
 @dataclass(frozen=True)
 class WorkerView:
-    """What a worker knows of its leader: proofs in a row that it is gone, seconds of silence, another pod's UID."""
+    """What a worker knows of its leader: proofs in a row that it is gone, seconds of silence.
+
+    lost: another pod is in the leader's place, or the leader's engine no longer runs.
+    """
 
     elapsed: float
     leader_refusals: int
     leader_silent_for: float
-    leader_replaced: bool
+    leader_lost: bool
 
 
 def worker(view: WorkerView, limits: Limits) -> Decision:
@@ -62,7 +65,7 @@ def worker(view: WorkerView, limits: Limits) -> Decision:
     gone = (
         view.leader_refusals >= _REFUSALS
         or view.leader_silent_for > LEADER_SILENT_SECONDS
-        or view.leader_replaced
+        or view.leader_lost
         or view.elapsed >= limits.drain
     )
     return Decision("" if gone else "the leader, which may still need these ranks", quick=gone)

@@ -59,7 +59,8 @@ class Group:
             elapsed=elapsed,
             leader_refusals=watch.pulse.refusals,
             leader_silent_for=watch.pulse.silent_for(now),
-            leader_replaced=leader is not None and leader.pod_uid != self._joined.get(LEADER_INDEX),
+            leader_lost=leader is not None
+            and (leader.pod_uid != self._joined.get(LEADER_INDEX) or not leader.engine_running),
         )
 
     def _members(self) -> dict[int, Member]:

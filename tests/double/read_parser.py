@@ -1,6 +1,7 @@
 """Print the flags of the installed vLLM's ``vllm serve`` as JSON: run with the Python that has vLLM.
 
     python tests/double/read_parser.py > tests/double/flags-VERSION.json
+    python tests/double/read_parser.py serve MODEL ...      # what vLLM makes of this command line
 
 The double builds its own parser from that file, so that it takes what vLLM takes and refuses what vLLM refuses.
 """
@@ -15,12 +16,23 @@ import sys
 from typing import Any
 
 
-def read() -> dict[str, Any]:
-    """Every flag of the serve command: spellings, kind of action, number of values, choices and type."""
+def real_parsers() -> tuple[Any, Any]:
+    """The parser of ``vllm`` and that of its serve command."""
     argparse_utils = importlib.import_module("vllm.utils.argparse_utils")
     serve = importlib.import_module("vllm.entrypoints.cli.serve")
     root = argparse_utils.FlexibleArgumentParser(prog="vllm")
-    parser = serve.cmd_init()[0].subparser_init(root.add_subparsers())
+    return root, serve.cmd_init()[0].subparser_init(root.add_subparsers())
+
+
+def parse(argv: list[str]) -> dict[str, Any]:
+    """The plain values of the namespace; the real parser ends the process with 2 when it refuses."""
+    namespace = real_parsers()[0].parse_args(argv)
+    return {name: value for name, value in vars(namespace).items() if isinstance(value, (str, int, list))}
+
+
+def read() -> dict[str, Any]:
+    """Every flag of the serve command: spellings, kind of action, number of values, choices and type."""
+    parser = real_parsers()[1]
     version = importlib.metadata.version("vllm")
     return {
         "source": f"vllm.entrypoints.cli.serve of vLLM {version}, read by tests/double/read_parser.py",
@@ -61,4 +73,4 @@ def _type_name(function: Any) -> str | None:
 
 if __name__ == "__main__":
     # vLLM logs to standard output as well: the document is what follows the last log line.
-    sys.stdout.write(format_document(read()))
+    sys.stdout.write(json.dumps(parse(sys.argv[1:])) + "\n" if sys.argv[1:] else format_document(read()))

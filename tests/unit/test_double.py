@@ -14,7 +14,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,14 +263,3 @@ def test_spellings_of_flags_are_vllms() -> None:
     settings = flags.parse(words.split())
     assert (settings.tensor_parallel_size, settings.pipeline_parallel_size) == (2, 2)
     assert (settings.max_model_len, settings.served_names) == (4000, ("a", "b"))
-
-
-@pytest.mark.engine
-def test_the_flags_are_those_of_the_installed_vllm() -> None:
-    """The committed file against the real parser, where ``TRIREME_ENGINE_PYTHON`` names a Python that has vLLM."""
-    python = os.environ.get("TRIREME_ENGINE_PYTHON")
-    assert python, "set TRIREME_ENGINE_PYTHON to the Python of an environment with vLLM"
-    script = Path(flags.__file__).with_name("read_parser.py")
-    environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1"}
-    text = subprocess.run([python, str(script)], capture_output=True, text=True, check=True, env=environment).stdout
-    assert text[text.index('{\n "source"') :] == flags.SNAPSHOT.read_text()

@@ -158,7 +158,7 @@ def worker_view(**values: object) -> WorkerView:
         "elapsed": 10.0,
         "leader_refusals": 0,
         "leader_silent_for": 1.0,
-        "leader_replaced": False,
+        "leader_lost": False,
     }
     return WorkerView(**{**base, **values})  # type: ignore[arg-type]
 
@@ -172,7 +172,7 @@ def worker_view(**values: object) -> WorkerView:
         pytest.param(worker_view(leader_silent_for=4.9), False, id="a slow answer"),
         pytest.param(worker_view(leader_silent_for=5.1), True, id="silent"),
         pytest.param(worker_view(leader_silent_for=float("inf")), True, id="never heard of"),
-        pytest.param(worker_view(leader_replaced=True), True, id="another pod"),
+        pytest.param(worker_view(leader_lost=True), True, id="another pod, or no engine"),
         pytest.param(worker_view(elapsed=LIMITS.drain), True, id="the time is over"),
     ],
 )
