@@ -15,7 +15,7 @@ from e2e.cluster.controlplane import ControlPlane, Ports
 from e2e.cluster.network import API_ADDRESS, SERVICE_RANGE, Network, NodeNetwork
 from e2e.cluster.node import Node, kube_proxy
 from e2e.cluster.node_configs import NodeDirectories
-from e2e.cluster.processes import Daemon, end, marked
+from e2e.cluster.processes import Daemon, ancestors, end, marked
 from e2e.cluster.provider import ZONES, ClusterError, ClusterStatus, require_node, require_zone
 from e2e.host import CommandError, ensure_packages, require_root, run
 from e2e.progress import step
@@ -88,6 +88,7 @@ class LocalCluster:
             self._router_proxy().stop(grace_seconds=0)
             self.plane.stop(grace_seconds=0)
             end(marked(self.name), grace_seconds=0)
+            end(self.network.processes() - ancestors(), grace_seconds=1)
             if cgroups.exists(self.name):
                 cgroups.remove(self.name)
             self.network.down()
@@ -138,11 +139,16 @@ class LocalCluster:
         return run(self.kubectl_command(*args), input=input)
 
     def load_image(self, archive: Path, *, nodes: Sequence[str] = ()) -> None:
-        for node in nodes:
+        chosen = list(nodes or self.nodes)
+        for node in chosen:
             require_node(node)
+            if not self.nodes[node].alive()["containerd"]:
+                raise ClusterError(
+                    f"{node} does not run: start it with python -m e2e.cluster node start {node} (or up)"
+                )
         wanted = image_store.archived(archive)
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda name: self.nodes[name].load_image(archive, wanted), nodes or self.nodes))
+            list(pool.map(lambda name: self.nodes[name].load_image(archive, wanted), chosen))
 
     def stop_node(self, node: str) -> None:
         require_node(node)

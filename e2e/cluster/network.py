@@ -15,6 +15,7 @@ kubelet loses the API server and its pods lose the other zones, while inside the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +93,16 @@ class Network:
         """The namespaces that are there."""
         names = [self.namespace(), *(self.namespace(node.node) for node in self.nodes)]
         return [name for name in names if (_NAMESPACES / name).exists()]
+
+    def processes(self) -> set[int]:
+        """The processes that are in the namespaces, whoever started them (a forgotten ``kubectl port-forward``)."""
+        ours = {(_NAMESPACES / name).stat().st_ino for name in self.existing()}
+        found = set()
+        for link in Path("/proc").glob("[0-9]*/ns/net"):
+            with suppress(OSError):  # it ended meanwhile
+                if link.stat().st_ino in ours:
+                    found.add(int(link.parts[2]))
+        return found
 
     def cut(self, zone: str) -> None:
         """Drop everything between a zone's nodes and the rest; does nothing to a zone that is cut.

@@ -139,6 +139,16 @@ def marked(owner: str | None = None) -> dict[int, str]:
     return {pid: line for pid, line in found.items() if _identity(pid)}
 
 
+def ancestors() -> set[int]:
+    """The calling process and those it descends from."""
+    found, pid = set(), os.getpid()
+    while pid > 0 and pid not in found:
+        found.add(pid)
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        pid = int(status[1])
+    return found
+
+
 def _signal(pids: Mapping[int, str], number: signal.Signals) -> None:
     for pid, identity in pids.items():
         if _identity(pid) == identity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -84,7 +85,9 @@ def test_images_may_be_kept(trial: LocalCluster) -> None:
 def test_down_leaves_nothing(trial: LocalCluster) -> None:
     trial.up()
     assert trial.leftovers() != [], "it finds what a running cluster has"
-    trial.down()
+    with subprocess.Popen(trial.command("sleep", "300")) as forgotten:
+        trial.down()
+        assert forgotten.wait(timeout=5) != 0, "a client in the cluster's network"
     assert trial.leftovers() == []
     assert NAME not in Path("/proc/self/mounts").read_text()
     assert NAME not in run(["ip", "netns", "list"])

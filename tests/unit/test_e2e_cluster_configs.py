@@ -233,3 +233,9 @@ def test_only_a_ready_node_has_a_heartbeat() -> None:
     output = json.dumps({"items": [node("node-a", "True"), node("node-b", "Unknown"), node("node-c", "False")]})
     assert nodes_status.heartbeats(output) == {"node-a": "of node-a"}
     assert [each.ready for each in nodes_status.parse(output)] == [True, False, False]
+
+
+def test_an_image_is_not_loaded_into_a_node_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIREME_CACHE", str(tmp_path))
+    with pytest.raises(ClusterError, match="node-b does not run: start it with"):
+        LocalCluster("trireme-unit").load_image(tmp_path / "none.tar", nodes=["node-b"])

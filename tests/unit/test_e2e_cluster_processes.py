@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster.processes import Daemon, ProcessError, end, marked
+from e2e.cluster.processes import Daemon, ProcessError, ancestors, end, marked
 
 
 @pytest.fixture
@@ -118,3 +118,7 @@ def test_a_daemon_outlives_the_program_that_started_it(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     daemon.stop()
     assert daemon.pid() is None
+
+
+def test_ancestors_are_this_process_its_parent_and_the_first() -> None:
+    assert {os.getpid(), os.getppid(), 1} <= ancestors()
