@@ -19,6 +19,9 @@ _ENVIRONMENT_DEFAULTS = {
     # A step that never answers (network cut, hung NCCL) fails the engine after this time instead of after 300 s.
     "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "120",
 }
+# The launcher asks every second: in the access log that would bury the users' requests.
+_QUIET_FLAG = "--disable-access-log-for-endpoints"
+_QUIET_PATHS = "/health,/metrics"
 _SECRET_FLAGS = ("--api-key", "--hf-token")
 
 
@@ -37,7 +40,13 @@ def engine_command(base: Sequence[str], environment: Environment, limits: Limits
     command += ["--pipeline-parallel-size", str(environment.pipeline_parallel_size)]
     if environment.group_size > 1:
         command += _node_flags(environment)
+    if environment.is_leader and not _has_flag(base, _QUIET_FLAG):
+        command += [_QUIET_FLAG, _QUIET_PATHS]
     return [*command, "--shutdown-timeout", str(limits.engine_shutdown)]
+
+
+def _has_flag(words: Sequence[str], flag: str) -> bool:
+    return any(word.partition("=")[0].replace("_", "-") == flag for word in words)
 
 
 def _node_flags(environment: Environment) -> list[str]:

@@ -64,6 +64,10 @@ class Api:
     def _with_json(
         self, request: Request, connection: Connection, use: Callable[[Request, dict[str, Any], Connection], None]
     ) -> None:
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            text = "Unsupported Media Type: Only 'application/json' is allowed"
+            connection.answer(400, answers.error(400, "BadRequestError", text))
+            return
         try:
             use(request, request.json(), connection)
         except (ValueError, KeyError, TypeError) as error:

@@ -77,7 +77,9 @@ class Pod:
         self, port: int, path: str, body: Mapping[str, Any] | None = None, *, post: bool = False
     ) -> tuple[int, str]:
         data = json.dumps(body or {}).encode() if post or body is not None else None
-        request = urllib.request.Request(f"http://{self.address}:{port}{path}", data=data)
+        request = urllib.request.Request(
+            f"http://{self.address}:{port}{path}", data=data, headers={"Content-Type": "application/json"}
+        )
         try:
             with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
                 return response.status, response.read().decode()

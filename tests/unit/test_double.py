@@ -34,7 +34,9 @@ class Engine:
 
     def ask(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> tuple[int, str]:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", data=data, headers={"Content-Type": "application/json", **headers}
+        )
         try:
             with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310 - loopback
                 return response.status, response.read().decode()
@@ -229,7 +231,9 @@ def test_sigterm_cuts_or_finishes_what_runs(engines: Engines, limit: str, tokens
 def test_a_client_that_goes_away_frees_its_place(engines: Engines) -> None:
     engine = engines.serving()
     request = urllib.request.Request(
-        f"http://127.0.0.1:{engine.port}/v1/completions", data=json.dumps(completion(4000, stream=True)).encode()
+        f"http://127.0.0.1:{engine.port}/v1/completions",
+        data=json.dumps(completion(4000, stream=True)).encode(),
+        headers={"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - loopback
         response.readline()

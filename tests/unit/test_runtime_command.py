@@ -18,7 +18,8 @@ LIMITS = limits.of_grace(grace_seconds=120, settle_seconds=5)
 def test_the_leader_of_two_pods_listens_on_its_own_address() -> None:
     want = (
         "--tensor-parallel-size 8 --pipeline-parallel-size 2 --nnodes 2 --node-rank 0 --master-addr 10.1.2.3 "
-        "--master-port 29501 --distributed-executor-backend mp --distributed-timeout-seconds 1800 --shutdown-timeout 10"
+        "--master-port 29501 --distributed-executor-backend mp --distributed-timeout-seconds 1800 "
+        "--disable-access-log-for-endpoints /health,/metrics --shutdown-timeout 10"
     )
     assert command.engine_command(BASE, POD, LIMITS) == [*BASE, *want.split()]
 
@@ -36,7 +37,8 @@ def test_a_worker_finds_the_leader_by_name_and_serves_no_http() -> None:
 def test_a_group_of_one_pod_has_no_nodes() -> None:
     alone = replace(POD, group_size=1, pipeline_parallel_size=1)
     want = "--tensor-parallel-size 8 --pipeline-parallel-size 1 --shutdown-timeout 10"
-    assert command.engine_command(BASE, alone, LIMITS) == [*BASE, *want.split()]
+    quiet = ("--disable_access_log_for_endpoints=/load",)
+    assert command.engine_command((*BASE, *quiet), alone, LIMITS) == [*BASE, *quiet, *want.split()]
 
 
 @pytest.mark.parametrize("index", [0, 1])
