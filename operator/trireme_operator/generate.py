@@ -137,11 +137,11 @@ def main(arguments: Sequence[str]) -> int:
     if list(arguments) not in ([], ["--check"]):
         sys.stderr.write(f"generate: {' '.join(arguments)}: expected nothing or --check\n")
         return 2
-    stale = [path for path, text in outputs().items() if not _is(REPOSITORY / path, text)]
+    stale = {path: text for path, text in outputs().items() if not _is(REPOSITORY / path, text)}
     if not arguments:
-        for path in stale:
+        for path, text in stale.items():
             (REPOSITORY / path).parent.mkdir(parents=True, exist_ok=True)
-            (REPOSITORY / path).write_text(outputs()[path])
+            (REPOSITORY / path).write_text(text)
             sys.stdout.write(f"wrote {path}\n")
         return 0
     for path in stale:

@@ -86,6 +86,10 @@ OWNED: dict[str, tuple[Obj, str]] = {
         {"containers": [{"name": "x", "volumeMounts": [{"name": "trireme-launcher", "mountPath": "/x"}]}]},
         f"{POD}.containers[0].volumeMounts[0].name",
     ),
+    "the launcher's volume by another name": (
+        {"initContainers": [{"name": "x", "volumeMounts": [{"name": "trireme-launcher", "mountPath": "/y"}]}]},
+        f"{POD}.initContainers[0].volumeMounts[0].name",
+    ),
     "a volume of ours": ({"volumes": [{"name": "trireme-home", "emptyDir": {}}]}, f"{POD}.volumes[0].name"),
     "the launcher": ({"initContainers": [{"name": "launcher"}]}, f"{POD}.initContainers[0].name"),
     "a second engine": ({"initContainers": [{"name": "engine"}]}, f"{POD}.initContainers[0].name"),
@@ -135,6 +139,11 @@ def test_it_is_refused_where_it_stands(spec: Obj, path: str) -> None:
         pytest.param({"labels": {"trireme.dev/rotation": "out"}}, "labels[trireme.dev/rotation]", id="our label"),
         pytest.param(
             {"labels": {"leaderworkerset.sigs.k8s.io/name": "x"}}, "labels[leaderworkerset.sigs.k8s.io/name]", id="LWS"
+        ),
+        pytest.param(
+            {"annotations": {"container.apparmor.security.beta.kubernetes.io/engine": "unconfined"}},
+            "annotations[container.apparmor.security.beta.kubernetes.io/engine]",
+            id="AppArmor",
         ),
         pytest.param({"annotations": {"a": 1}}, "annotations[a]", id="a number"),
         pytest.param({"labels": ["a"]}, "labels", id="no object"),

@@ -109,10 +109,14 @@ def _of(document: Schema) -> Schema:
 
 
 def _status() -> Schema:
-    """The status as it is written, computed fields included; nothing in it is defaulted by the server."""
+    """The status as it is written, computed fields included.
+
+    Nothing in it is defaulted by the server, and its words are any words: Helm does not upgrade CRDs, so an operator
+    may be newer than the definition and know reasons that this one does not.
+    """
     node = _of(Status.model_json_schema(mode="serialization"))
     node.pop("required", None)  # lists the computed fields, which an empty status does not have
-    _forget_defaults(node)
+    _without_defaults_and_enums(node)
     return node
 
 
@@ -151,12 +155,13 @@ def _default(node: Schema) -> None:
         node.pop("default", None)
 
 
-def _forget_defaults(node: Schema) -> None:
+def _without_defaults_and_enums(node: Schema) -> None:
     node.pop("default", None)
+    node.pop("enum", None)
     for child in node.get("properties", {}).values():
-        _forget_defaults(child)
+        _without_defaults_and_enums(child)
     if "items" in node:
-        _forget_defaults(node["items"])
+        _without_defaults_and_enums(node["items"])
 
 
 def _column(name: str, kind: str, path: str, description: str) -> dict[str, str]:
