@@ -152,6 +152,8 @@ def main() -> None:
         sys.stderr.write(f"trireme-operator: {error}\n")
         sys.exit(2)
     configure_logs(configuration.log_format)
+    # Until the loop takes over: process 1 of a container has no default action for SIGTERM.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         asyncio.run(serve(configuration))
     except Exception as error:  # noqa: BLE001 - the last boundary: whatever ended it belongs in the log

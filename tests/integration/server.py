@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -61,29 +62,36 @@ class Hands:
         self.api = api
 
     async def install(self, crds: list[Obj]) -> None:
-        for definition in crds:
-            path = f"{CRD.path()}/{definition['metadata']['name']}"
-            await self._patch(
-                path, definition, "application/apply-patch+yaml", {"fieldManager": "test", "force": "true"}
-            )
-        for definition in crds:
-            await until(lambda path=f"{CRD.path()}/{definition['metadata']['name']}": self._established(path))
+        paths = [await self._apply(CRD, definition) for definition in crds]
+        for path in paths:
+            await until(functools.partial(self._established, path))
 
     async def allow_operator(self) -> None:
         """Give the operator's user the rights that the chart gives it, and no other."""
         role = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
         subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": OPERATOR_USER}
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]}
-        meta = {"apiVersion": BINDING.api_version, "kind": BINDING.kind, "metadata": {"name": OPERATOR_USER}}
-        for kind, obj in ((CLUSTER_ROLE, role), (BINDING, meta | {"subjects": [subject], "roleRef": reference})):
-            query = {"fieldManager": "test", "force": "true"}
-            path = f"{kind.path()}/{obj['metadata']['name']}"
-            await self._patch(path, obj, "application/apply-patch+yaml", query)
+        binding: Obj = {
+            "apiVersion": BINDING.api_version,
+            "kind": BINDING.kind,
+            "metadata": {"name": OPERATOR_USER},
+            "subjects": [subject],
+            "roleRef": reference,
+        }
+        await self._apply(CLUSTER_ROLE, role)
+        await self._apply(BINDING, binding)
+
+    async def _apply(self, kind: Kind, obj: Obj) -> str:
+        """Apply an object that lives outside namespaces; returns its path."""
+        path = f"{kind.path()}/{obj['metadata']['name']}"
+        query = {"fieldManager": "test", "force": "true"}
+        await self._patch(path, obj, "application/apply-patch+yaml", query)
+        return path
 
     async def served(self, *kinds: Kind) -> None:
         """Wait until collections answer: for a moment after it was made, a kind's storage is being set up."""
         for kind in kinds:
-            await until(lambda kind=kind: self._answers(kind))
+            await until(functools.partial(self._answers, kind))
 
     async def _answers(self, kind: Kind) -> bool:
         try:

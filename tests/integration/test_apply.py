@@ -2,6 +2,7 @@
 
 import copy
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -30,9 +31,9 @@ class Counting(KubernetesApi):
 
     writes = 0
 
-    async def _call(self, method: str, *args: object, **kwargs: object) -> Obj:  # type: ignore[override]
+    async def _call(self, method: str, *args: Any, **kwargs: Any) -> Obj:
         self.writes += method != "GET"
-        return await super()._call(method, *args, **kwargs)  # type: ignore[arg-type]
+        return await super()._call(method, *args, **kwargs)
 
 
 class Bench:

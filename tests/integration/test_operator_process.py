@@ -39,7 +39,7 @@ async def complete(hands: Hands, namespace: str) -> bool:
     sets = await hands.api.list(LEADER_WORKER_SET, namespace)
     live = await hands.api.get(INFERENCE_CLUSTER, namespace, "llm")
     seen = (live.get("status") or {}).get("observedGeneration") == live["metadata"]["generation"]
-    return seen and sum(obj["spec"]["replicas"] for obj in sets) == 3
+    return bool(seen) and sum(obj["spec"]["replicas"] for obj in sets) == 3
 
 
 async def created(hands: Hands, namespace: str) -> None:

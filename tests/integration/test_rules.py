@@ -51,7 +51,7 @@ async def test_a_broken_rule_is_refused_with_the_field(
 
 
 def _path(where: str) -> str:
-    return where.split("[]")[0]
+    return where.partition("[]")[0]
 
 
 def _says(rule: Rule, message: str) -> bool:

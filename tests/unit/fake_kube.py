@@ -24,7 +24,7 @@ class FakeKube:
 
     def add(self, kind: Kind, obj: Obj) -> Obj:
         """Put an object there as somebody else would; returns what stands."""
-        stored = {"apiVersion": kind.api_version, "kind": kind.kind} | copy.deepcopy(obj)
+        stored: Obj = {"apiVersion": kind.api_version, "kind": kind.kind, **copy.deepcopy(obj)}
         number = next(self._numbers)
         stored["metadata"] = {"uid": f"uid-{number}", "resourceVersion": str(number)} | stored["metadata"]
         self.objects[kind, stored["metadata"]["namespace"], stored["metadata"]["name"]] = stored
@@ -56,6 +56,7 @@ class FakeKube:
     async def apply(
         self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
     ) -> Obj:
+        assert force, "the operator always forces"
         name = obj["metadata"]["name"]
         self._check("apply", kind, name)
         key = (kind, obj["metadata"]["namespace"], name)

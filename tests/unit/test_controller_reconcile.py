@@ -92,7 +92,7 @@ GATEWAY_OBJECT: Obj = {
 def world() -> Iterator[World]:
     world = World()
     yield world
-    for _, obj in world.kube.objects.items():
+    for obj in world.kube.objects.values():
         assert not obj["metadata"].get("finalizers"), "the operator adds no finalizer"
 
 
@@ -128,7 +128,7 @@ async def test_replicas_are_applied_on_their_own(world: World) -> None:
 @pytest.mark.parametrize("damage", ["deleted", "label stripped", "annotation stripped", "owner stripped"])
 async def test_a_damaged_child_is_repaired(world: World, kind: Kind, damage: str) -> None:
     await world.reconcile()
-    name = sorted(world.kube.names(kind))[0]
+    name = min(world.kube.names(kind))
     before = copy.deepcopy(world.kube.one(kind, name))
     live = world.kube.one(kind, name)
     match damage:
@@ -175,7 +175,7 @@ async def test_a_removed_zone_is_pruned_and_foreign_objects_are_not(world: World
     assert ("delete", "Service", "llm-zone-b-http") in writes
     assert world.kube.names(LEADER_WORKER_SET) == {"llm-zone-a", "theirs"}
     assert "theirs" in world.kube.names(SERVICE)
-    assert writes.index(("apply", "HTTPRoute", sorted(world.kube.names(HTTP_ROUTE))[0])) < writes.index(
+    assert writes.index(("apply", "HTTPRoute", min(world.kube.names(HTTP_ROUTE)))) < writes.index(
         ("delete", "LeaderWorkerSet", "llm-zone-b")
     )
 
@@ -203,6 +203,43 @@ async def test_a_foreign_object_of_a_needed_name_is_never_taken_over(world: Worl
     del world.kube.objects[SERVICE, NAMESPACE, "llm-http"]
     await world.reconcile()
     assert world.condition("Accepted")["status"] == "True"
+
+
+async def test_an_object_of_an_earlier_resource_of_this_name_is_left_to_the_garbage_collector(world: World) -> None:
+    await world.reconcile()
+    live = world.kube.one(LEADER_WORKER_SET, "llm-zone-a")
+    live["metadata"]["ownerReferences"][0]["uid"] = "of-the-earlier-one"
+    before = copy.deepcopy(live)
+    with pytest.raises(ExceptionGroup):
+        await world.reconcile()
+    assert world.kube.one(LEADER_WORKER_SET, "llm-zone-a") == before
+    assert world.condition("Accepted")["reason"] == "NameConflict"
+    del world.kube.objects[LEADER_WORKER_SET, NAMESPACE, "llm-zone-a"]
+    await world.reconcile()
+    assert world.condition("Accepted")["status"] == "True"
+
+
+async def test_groups_stay_while_the_route_to_them_cannot_be_changed(world: World) -> None:
+    await world.reconcile()
+    world.spec["zones"].pop()
+    world.kube.fail = lambda verb, kind, name: (
+        ServerError("boom", status=500) if (verb, kind) == ("apply", HTTP_ROUTE) else None
+    )
+    with pytest.raises(ExceptionGroup):
+        await world.reconcile()
+    assert "llm-zone-b" in world.kube.names(LEADER_WORKER_SET)
+    assert world.condition("RoutesProgrammed")["reason"] == "ApplyFailed"
+    world.kube.fail = lambda verb, kind, name: None
+    await world.reconcile()
+    assert world.kube.names(LEADER_WORKER_SET) == {"llm-zone-a"}
+
+
+async def test_a_child_that_is_being_deleted_is_not_written(world: World) -> None:
+    await world.reconcile()
+    live = world.kube.one(LEADER_WORKER_SET, "llm-zone-a")
+    live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    live["spec"]["startupPolicy"] = "LeaderReady"
+    assert await world.writes() == []
 
 
 async def test_an_error_in_one_zone_does_not_stop_the_other_and_its_status_stays_the_same(world: World) -> None:

@@ -21,7 +21,11 @@ async def ensure(scope: Scope, kind: Kind, rendered: Obj) -> Obj | None:
         return None
     name = rendered["metadata"]["name"]
     try:
-        live = scope.children.get(kind, name) or await _unlabelled(scope, kind, name)
+        live = scope.children.get(kind, name)
+        if live is None:
+            live = await _unlabelled(scope, kind, name)
+        elif _controller(live) is not None and not is_owned(live, scope.uid):
+            raise _taken(live)
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return live  # its DELETED event brings us back
         difference = "missing" if live is None else first_difference(live, rendered)
@@ -77,9 +81,18 @@ async def _unlabelled(scope: Scope, kind: Kind, name: str) -> Obj | None:
     except (NotFound, ApiMissing):
         return None
     if not is_owned(live, scope.uid):
-        owner = next((ref for ref in live["metadata"].get("ownerReferences") or [] if ref.get("controller")), None)
-        whose = f"controlled by {owner.get('kind')} {owner.get('name')}" if owner else "without a controller"
-        raise NameTakenError(
-            f"an object of this name exists and is not ours ({whose}); delete it, or give the resource another name"
-        )
+        raise _taken(live)
     return live
+
+
+def _taken(live: Obj) -> NameTakenError:
+    owner = _controller(live)
+    whose = f"controlled by {owner.get('kind')} {owner.get('name')}" if owner else "without a controller"
+    return NameTakenError(
+        f"an object of this name exists and is not ours ({whose}); delete it, or give the resource another name"
+    )
+
+
+def _controller(live: Obj) -> Obj | None:
+    owners: list[Obj] = live["metadata"].get("ownerReferences") or []
+    return next((owner for owner in owners if owner.get("controller")), None)

@@ -112,13 +112,12 @@ async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, temp
 
 async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
     """Remove what the resource no longer asks for, the route before the groups it sent traffic to."""
-    if scope.errors:
-        return  # a route that could not be changed may still need what is no longer wanted
     routes = {wanted.route_name} if scope.cluster.spec.gateway is not None else set()
-    services = {wanted.service_name, *(zone.service_name for zone in wanted.zones)}
     await prune(scope, HTTP_ROUTE, frozenset(routes))
-    await prune(scope, LEADER_WORKER_SET, frozenset(zone.lws_name for zone in wanted.zones))
-    await prune(scope, SERVICE, frozenset(services))
+    if not any(error.kind == HTTP_ROUTE for error in scope.errors):
+        services = {wanted.service_name, *(zone.service_name for zone in wanted.zones)}
+        await prune(scope, LEADER_WORKER_SET, frozenset(zone.lws_name for zone in wanted.zones))
+        await prune(scope, SERVICE, frozenset(services))
     await prune(scope, SERVICE_ACCOUNT, frozenset({wanted.service_account_name}))
     await prune_revisions(scope)
 

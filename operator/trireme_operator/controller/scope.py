@@ -32,7 +32,9 @@ class ChildError:
     error: Exception
 
     def __str__(self) -> str:
-        said = self.error.message if isinstance(self.error, ApiError) else self.error
+        said = self.error.message if isinstance(self.error, ApiError) else str(self.error)
+        if "failed calling webhook" in said:
+            said += f"; check that the controller that serves this webhook runs (of {self.kind}, say)"
         return f"{self.kind.kind} {self.name}: {said}"
 
 

@@ -1,0 +1,126 @@
+"""Workers and the process: errors of one key stay with it, the end of a part ends everything."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+
+import pytest
+
+from trireme_operator import main
+from trireme_operator.controller.metrics import Metrics
+from trireme_operator.controller.queue import Key, KeyedQueue
+from trireme_operator.controller.workers import describe, work
+from trireme_operator.kube import ServerError, TooManyRequests
+
+GOOD, BAD = Key("a", "good"), Key("a", "bad")
+
+
+async def test_an_error_of_one_key_is_counted_and_the_worker_goes_on() -> None:
+    queue = KeyedQueue()
+    metrics = Metrics(queue)
+    done = asyncio.Event()
+
+    async def reconcile(key: Key) -> float | None:
+        if key == BAD:
+            raise ExceptionGroup("children", [ServerError("boom", status=500), ValueError("odd")])
+        done.set()
+        return None
+
+    worker = asyncio.create_task(work(queue, reconcile, metrics))
+    queue.add(BAD)
+    queue.add(GOOD)
+    async with asyncio.timeout(5):
+        await done.wait()
+        while GOOD in queue.known():  # noqa: ASYNC110 - the queue has no such event
+            await asyncio.sleep(0)
+    assert queue.known() == (BAD,), "it waits for its next try"
+    value = metrics.registry.get_sample_value
+    assert value("trireme_reconcile_total", {"result": "error"}) == 1
+    assert value("trireme_reconcile_total", {"result": "gone"}) == 1
+    worker.cancel()
+
+
+async def test_a_server_that_asks_for_time_gets_it() -> None:
+    queue = KeyedQueue()
+    ran = asyncio.Event()
+
+    async def reconcile(_: Key) -> float | None:
+        ran.set()
+        raise TooManyRequests("slow down", status=429, retry_after=60)
+
+    worker = asyncio.create_task(work(queue, reconcile, Metrics(queue)))
+    queue.add(GOOD)
+    async with asyncio.timeout(5):
+        await ran.wait()
+    await asyncio.sleep(1.0)
+    assert queue.depth == 0, "half a second would have passed"
+    worker.cancel()
+
+
+def test_describe_says_each_cause_once() -> None:
+    group = ExceptionGroup("x", [ValueError("a"), ExceptionGroup("y", [ValueError("a"), KeyError()])])
+    assert describe(group) == "a; KeyError"
+
+
+async def _ends() -> None:
+    await asyncio.sleep(0)
+
+
+async def _fails() -> None:
+    await asyncio.sleep(0)
+    raise OSError("the watch is gone")
+
+
+async def _runs() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("part", "error"), [(_ends, "ended without an error"), (_fails, "the watch is gone")], ids=["ends", "fails"]
+)
+async def test_a_part_that_ends_takes_the_others_with_it(part: type[Awaitable[None]], error: str) -> None:
+    other = asyncio.ensure_future(_runs())
+    with pytest.raises((RuntimeError, OSError), match=error):
+        await main._run_until_stopped([part(), other], asyncio.Event())
+    assert other.cancelled()
+
+
+async def test_a_stop_is_no_error() -> None:
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.01, stopping.set)
+    await main._run_until_stopped([_runs(), _runs()], stopping)
+
+
+def test_the_configuration_is_read_from_the_environment() -> None:
+    read = main.read_configuration({"TRIREME_LAUNCHER_IMAGE": "x", "TRIREME_NAMESPACES": "a, b,", "KUBECONFIG": "/k"})
+    assert read.settings.launcher_image == "x"
+    assert read.namespaces == ("a", "b")
+    assert read.kubeconfig == Path("/k")
+    assert (read.probe_port, read.metrics_port, read.log_format) == (8080, 9090, "json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRIREME_LAUNCHER_IMAGE", ""),
+        ("TRIREME_LAUNCHER_PULL_POLICY", "Sometimes"),
+        ("TRIREME_LOG_FORMAT", "xml"),
+        ("TRIREME_PROBE_PORT", "99999"),
+        ("TRIREME_METRICS_PORT", "http"),
+    ],
+)
+def test_a_bad_setting_is_named_with_its_value(name: str, value: str) -> None:
+    with pytest.raises(main.ConfigurationError, match=f"{name} is .*{value}"):
+        main.read_configuration({"TRIREME_LAUNCHER_IMAGE": "x"} | {name: value})
+
+
+def test_the_process_says_which_setting_is_bad_and_ends_with_2() -> None:
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("TRIREME_")}
+    environ["PYTHONPATH"] = str(Path(__file__).parents[2] / "operator")
+    argv = [sys.executable, "-m", "trireme_operator.main"]
+    ended = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "TRIREME_LAUNCHER_IMAGE" in ended.stderr
