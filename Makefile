@@ -30,14 +30,14 @@ down: bootstrap ## Take the cluster of `make demo` or `make e2e` down; leaves no
 
 # ---- the tiers of testing --------------------------------------------------------------------------------
 
-# Two parts at a time, each shown when it is done; one that fails does not hide the others.
+# Three parts at a time (tests wait more than they work), each shown when it is done; one that fails does not hide the others.
 CHECKS := check-tests check-types check-chart check-generated check-lint check-imports check-format check-shell \
           check-yaml check-spelling
 
 .PHONY: check
 check: bootstrap ## Under a minute, before each commit: format, lint, types, imports, unit and golden tests, chart
 	@mkdir -p $(RESULTS)
-	@scripts/part --total "make check" $(MAKE) --jobs=2 --keep-going --output-sync=target $(CHECKS)
+	@scripts/part --total "make check" $(MAKE) --jobs=3 --keep-going --output-sync=target $(CHECKS)
 
 .PHONY: $(CHECKS)
 check-format:
