@@ -17,6 +17,7 @@ class Group:
     def __init__(self, environment: Environment) -> None:
         self._is_leader = environment.is_leader
         self._joined: dict[int, str] = {}
+        self._whole_once = False
         port = environment.launcher_port
         if environment.is_leader:
             self._watches = {
@@ -42,9 +43,15 @@ class Group:
         if trouble := self._trouble(now):
             return trouble
         seen = self._members()
-        if self._is_leader:
-            return members.leader_obstacle(seen, self._joined)
-        return members.worker_obstacle(seen[LEADER_INDEX], self._joined[LEADER_INDEX])
+        if not self._is_leader:
+            return members.worker_obstacle(seen[LEADER_INDEX], self._joined[LEADER_INDEX])
+        if not self._whole_once:
+            # A worker of an earlier start may have waited here for a moment before its pod was deleted: the one
+            # that takes its place joins the engine as well, as long as the engine still waits for it.
+            self.join()
+        obstacle = members.leader_obstacle(seen, self._joined)
+        self._whole_once = self._whole_once or not obstacle
+        return obstacle
 
     def set_eager(self, eager: bool) -> None:  # noqa: FBT001 - a setter
         """Ask more often while the group is not ready, so that it is ready as soon as it can be."""

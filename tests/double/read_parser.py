@@ -1,7 +1,7 @@
 """Print the flags of the installed vLLM's ``vllm serve`` as JSON: run with the Python that has vLLM.
 
     python tests/double/read_parser.py > tests/double/flags-VERSION.json
-    python tests/double/read_parser.py serve MODEL ...      # what vLLM makes of this command line
+    python tests/double/read_parser.py '[["serve", "MODEL", ...], ...]'    # and what vLLM makes of these commands
 
 The double builds its own parser from that file, so that it takes what vLLM takes and refuses what vLLM refuses.
 """
@@ -73,4 +73,6 @@ def _type_name(function: Any) -> str | None:
 
 if __name__ == "__main__":
     # vLLM logs to standard output as well: the document is what follows the last log line.
-    sys.stdout.write(json.dumps(parse(sys.argv[1:])) + "\n" if sys.argv[1:] else format_document(read()))
+    sys.stdout.write(format_document(read()))
+    for command in json.loads(sys.argv[1]) if sys.argv[1:] else []:
+        sys.stdout.write(json.dumps(parse(command)) + "\n")
