@@ -92,6 +92,14 @@ def test_with_namespaces_the_operator_has_rights_there_only() -> None:
     assert environment(operator_container(objects))["TRIREME_NAMESPACES"] == "genai,staging"
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_right_to_finalizers_is_given_only_where_it_is_asked_for(wanted: bool) -> None:
+    objects = chart.template("--set", f"rbac.ownerFinalizers={str(wanted).lower()}")
+    rules = by_identity(objects)["ClusterRole", "", "trireme"]["rules"]
+
+    assert any("inferenceclusters/finalizers" in rule["resources"] for rule in rules) is wanted
+
+
 @pytest.mark.parametrize(
     ("values", "image", "launcher"),
     [
@@ -207,6 +215,7 @@ def operator_pod() -> Obj:
         pytest.param("delete", "", "pods", False, id="leaves pods to LeaderWorkerSet"),
         pytest.param("get", "", "secrets", False, id="reads no secret"),
         pytest.param("list", "", "nodes", False, id="reads no node"),
+        pytest.param("update", "trireme.dev", "inferenceclusters/finalizers", False, id="holds no deletion up"),
         pytest.param("create", "", "pods/exec", False, id="enters no pod"),
     ],
 )

@@ -11,11 +11,13 @@ exists once a cluster. A right that nothing uses is a bug.
 - apiGroups: [trireme.dev]
   resources: [inferenceclusters/status]
   verbs: [patch]
-# Children block the deletion of their owner (blockOwnerDeletion). Where OwnerReferencesPermissionEnforcement
-# is on, as in OpenShift, setting that needs this right; nothing is written with it.
+{{- if .Values.rbac.ownerFinalizers }}
+# Children block the deletion of their owner (blockOwnerDeletion); with the admission plugin
+# OwnerReferencesPermissionEnforcement, setting that needs this right. Nothing is written with it.
 - apiGroups: [trireme.dev]
   resources: [inferenceclusters/finalizers]
   verbs: [update]
+{{- end }}
 # The children: server-side apply is a patch, and a create when the object is new.
 - apiGroups: [leaderworkerset.x-k8s.io]
   resources: [leaderworkersets]
