@@ -88,25 +88,27 @@ def test_an_engine_that_ends_with_code_zero_ends_the_pod_with_its_first_cause(gr
 
 
 def test_a_leader_is_unready_when_a_worker_dies_though_its_engine_says_healthy(group: Group) -> None:
+    group.settle_seconds = 20
+    group.grace_seconds = 60
     leader, worker = start_ready(group)
     leader.ask_engine("/double/worker-kill?rank=1", post=True)
     assert worker.wait() == 1
     assert worker.first_cause()["signal"] == "SIGKILL"
-    until(lambda: leader.ask("/readyz")[0] == 503, "out of rotation", seconds=3)
+    until(lambda: leader.ask("/readyz")[0] == 503, "out of rotation", seconds=5)
     assert leader.ask_engine("/health")[0] == 200
 
     # A broken group does not drain: it would only delay its own recreation.
     leader.process.terminate()
-    assert leader.wait(4) == 0
+    assert leader.wait(group.settle_seconds / 2) == 0
 
 
 def test_a_silent_worker_takes_the_leader_out_of_rotation_and_brings_it_back(group: Group) -> None:
     leader, worker = start_ready(group)
     os.kill(worker.process.pid, signal.SIGSTOP)
-    until(lambda: leader.ask("/readyz")[0] == 503, "out of rotation after three seconds of silence", seconds=6)
+    until(lambda: leader.ask("/readyz")[0] == 503, "out of rotation after three seconds of silence", seconds=8)
     assert "worker 1: silent" in leader.ask("/readyz")[1]
     os.kill(worker.process.pid, signal.SIGCONT)
-    until(lambda: leader.ask("/readyz")[0] == 200, "back in rotation", seconds=4)
+    until(lambda: leader.ask("/readyz")[0] == 200, "back in rotation", seconds=6)
 
 
 def test_a_new_leader_does_not_start_beside_a_worker_of_an_earlier_start(group: Group) -> None:
@@ -119,7 +121,7 @@ def test_a_new_leader_does_not_start_beside_a_worker_of_an_earlier_start(group: 
     assert late.status()["engine"]["pid"] is None
     until(lambda: "another pod" in worker.ask("/statusz")[1], "the worker knows that its leader is another pod")
     late.process.terminate()
-    assert late.wait(3) == 0
+    assert late.wait() == 0
 
 
 def test_a_container_restarted_in_place_loads_nothing(group: Group) -> None:
@@ -129,7 +131,7 @@ def test_a_container_restarted_in_place_loads_nothing(group: Group) -> None:
     again = group.start(command=("false",))
     until(lambda: "restarted in place" in again.ask("/readyz")[1], "it waits and says why")
     again.process.terminate()
-    assert again.wait(3) == 0
+    assert again.wait() == 0
 
 
 def test_orphans_are_reaped_and_nothing_outlives_the_engine(group: Group, tmp_path: Path) -> None:
