@@ -40,6 +40,8 @@ def convert(source: Path, output: Path) -> None:
     )
     model.save_pretrained(output)
     transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name).save_pretrained(output)
+    for file in output.iterdir():
+        file.chmod(0o644)  # the weights are written for their owner alone, and engines run as any user
 
 
 if __name__ == "__main__":
