@@ -62,15 +62,14 @@ def sample(namespace: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("only", [pytest.param("", id="all namespaces"), pytest.param("served", id="one namespace")])
 async def test_the_charts_rights_are_enough_for_all_that_the_operator_does(
-    plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: str
+    plane: ControlPlane, tmp_path: Path, only: str
 ) -> None:
     namespace = only or "anywhere"
     values = ("--set", f"namespaces={{{only}}}") if only else ()
     log = tmp_path / "operator.log"
-    monkeypatch.setenv("TRIREME_NAMESPACES", only)
     async with connected(plane.kubeconfig) as hands:
         await hands.namespace(namespace)
-        with running_operator(identity(plane, namespace, *values), log) as operator:
+        with running_operator(identity(plane, namespace, *values), log, namespaces=only) as operator:
             await operator.ready()
             await work(hands, namespace)
             refused = [name for name in operator.metrics() if '"403"' in name]
