@@ -95,6 +95,7 @@ RUN cd /opt/vllm/lib/python3.11/site-packages \
  && rm -rf /tmp/.cache /tmp/.config
 
 FROM engine-build AS engine-checkpoint
+ARG PIP_NO_INDEX=
 COPY requirements/checkpoint.lock /checkpoint.lock
 RUN --mount=type=bind,from=wheels,target=/wheels \
     /opt/pip/bin/pip --python /opt/vllm/bin/python install --no-compile --no-deps --require-hashes \
