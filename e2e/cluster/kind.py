@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,9 +59,9 @@ class KindCluster:
         self._write_kubeconfig()
         self.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=180s")
 
-    def down(self, *, keep_images: bool = False) -> None:  # noqa: ARG002  (the images live in Docker's own store)
+    def down(self, *, keep_images: bool = False) -> None:  # noqa: ARG002  (a worker's images go with its container)
         self._kind("delete", "cluster", f"--name={self.name}", f"--kubeconfig={self._file}")
-        self._file.unlink(missing_ok=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     def status(self) -> ClusterStatus:
         if not self._exists():

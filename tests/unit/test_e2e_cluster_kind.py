@@ -97,7 +97,7 @@ def test_a_cluster_of_a_similar_name_is_not_ours(cluster: KindCluster, commands:
 def test_down_deletes_this_cluster_only(cluster: KindCluster, commands: Recorder, kubeconfig: Path) -> None:
     cluster.down()
     assert commands.ran == [f"kind delete cluster --name=trireme-kind --kubeconfig={kubeconfig}"]
-    assert not kubeconfig.exists()
+    assert not kubeconfig.parent.exists()
 
 
 def test_kubectl_names_its_kubeconfig_and_runs_inside_the_network(
