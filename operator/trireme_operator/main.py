@@ -20,17 +20,19 @@ import structlog
 from prometheus_client import start_http_server
 
 from trireme_operator.controller import handlers
+from trireme_operator.controller.discovery import Discovery
 from trireme_operator.controller.logs import LogFormat, configure_logs
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import KeyedQueue
 from trireme_operator.controller.reconcile import Reconciler
+from trireme_operator.controller.resync import relist
 from trireme_operator.controller.sink import QueueSink
 from trireme_operator.controller.workers import describe, work
-from trireme_operator.kube import KubernetesApi, connect
+from trireme_operator.kube import KubeApi, KubernetesApi, connect
 from trireme_operator.rendering import Settings
 
 WORKERS = 8
-_STOP_LIMIT_SECONDS = 0.7
+_STOP_LIMIT_SECONDS = 0.5
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -80,15 +82,18 @@ async def serve(configuration: Configuration) -> None:
     api = KubernetesApi(client, observer=metrics.observe_call)
     reconciler = Reconciler(api, configuration.settings, clock=lambda: datetime.now(UTC))
     sink = QueueSink(queue, metrics)
-    server, _ = start_http_server(configuration.metrics_port, registry=metrics.registry)
+    # Its thread ends with the process: stopping it takes half a second, for nothing.
+    start_http_server(configuration.metrics_port, registry=metrics.registry)
     stopping = asyncio.Event()
-    parts: list[Awaitable[None]] = [_watch(configuration, sink, stopping)]
+    parts: list[Awaitable[None]] = [
+        _watch(configuration, api, sink, stopping),
+        relist(api, queue, namespaces=configuration.namespaces),
+    ]
     parts += [work(queue, reconciler.reconcile, metrics) for _ in range(WORKERS)]
     structlog.get_logger().info("Starting", namespaces=list(configuration.namespaces) or "all", workers=WORKERS)
     try:
         await _run_until_stopped(parts, stopping)
     finally:
-        server.shutdown()
         await api.close()
 
 
@@ -106,11 +111,12 @@ async def _run_until_stopped(parts: list[Awaitable[None]], stopping: asyncio.Eve
     raise RuntimeError("a part of the operator ended without an error")
 
 
-async def _watch(configuration: Configuration, sink: QueueSink, stopping: asyncio.Event) -> None:
+async def _watch(configuration: Configuration, api: KubeApi, sink: QueueSink, stopping: asyncio.Event) -> None:
     """Run kopf. Its own signal handlers wait until all its tasks have ended, so ours replace them."""
     registry = handlers.registry(_login(configuration.kubeconfig))
     settings = kopf.OperatorSettings()
     handlers.configure(settings)
+    discovery = Discovery(api, registry, settings, namespaces=configuration.namespaces, changed=sink.enqueue_all)
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=registry,
@@ -119,11 +125,14 @@ async def _watch(configuration: Configuration, sink: QueueSink, stopping: asynci
         clusterwide=not configuration.namespaces,
         namespaces=configuration.namespaces,
         liveness_endpoint=f"http://0.0.0.0:{configuration.probe_port}/healthz",
-        memo=kopf.Memo(sink=sink, problem=sink.problem),
+        memo=kopf.Memo(sink=sink, problem=sink.problem, hurry=discovery.hurry),
+        insights=discovery.insights,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await kopf.run_tasks(tasks, ignored=others)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(discovery.run())
+        group.create_task(kopf.run_tasks(tasks, ignored=others))
 
 
 def _login(kubeconfig: Path | None) -> Callable[..., Any]:

@@ -75,9 +75,9 @@ def operator_kubeconfig(plane: ControlPlane) -> Path:
     return plane.client("operator", common_name=OPERATOR_USER)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def operator_process(operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """One operator process for the tests that only need one to be there."""
+    """One operator process for a module; it serves all namespaces, so it must not outlive the tests that want it."""
     log = tmp_path_factory.mktemp("operator") / "operator.log"
     with running_operator(operator_kubeconfig, log) as process:
         asyncio.run(process.ready())

@@ -31,7 +31,7 @@ def queue(clock: Clock) -> KeyedQueue:
 @pytest.fixture
 def memo(queue: KeyedQueue) -> kopf.Memo:
     sink = QueueSink(queue, Metrics(queue))
-    return kopf.Memo(sink=sink, problem=sink.problem)
+    return kopf.Memo(sink=sink, problem=sink.problem, hurry=lambda: None)
 
 
 def event(kind: str | None = "MODIFIED", **metadata: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import kopf
 
 from trireme_operator.api.labels import LABEL_CLUSTER, MANAGED_BY
+from trireme_operator.controller.discovery import NEEDED
 from trireme_operator.controller.queue import Key
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
@@ -25,7 +26,7 @@ from trireme_operator.kube import (
 
 CHILD_KINDS = (LEADER_WORKER_SET, SERVICE, SERVICE_ACCOUNT, CONTROLLER_REVISION, HTTP_ROUTE)
 CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
-_CRDS_WE_NEED = frozenset(f"{kind.plural}.{kind.group}" for kind in (LEADER_WORKER_SET, HTTP_ROUTE, INFERENCE_CLUSTER))
+_CRDS_WE_NEED = frozenset(str(kind) for kind in NEEDED)
 
 
 class Sink(Protocol):
@@ -64,6 +65,7 @@ async def on_crd(*, event: Mapping[str, Any], memo: kopf.Memo, **_: Any) -> None
     _saw(memo.sink, CRD, event)
     if _metadata(event).get("name") in _CRDS_WE_NEED:
         memo.sink.enqueue_all()
+        memo.hurry()
 
 
 async def healthy(*, memo: kopf.Memo, **_: Any) -> str:
