@@ -43,6 +43,9 @@ class Node:
             ProcessError: it does not come up.
 
         """
+        daemon = self._containerd()
+        if daemon.pid() is None and not (cgroups.processes(self.cgroup) or self._shims()):
+            self._forget_run()  # else it takes over the pods that run
         cgroups.create(self.cgroup)
         paths = self.directories
         for directory in (paths.cni, paths.store, paths.run, paths.shim_sockets):
@@ -51,7 +54,6 @@ class Node:
         name = f"{self.plane.name}-{self.name}"
         plugin = node_configs.cni(name, self.addresses, self.directories.run / "leases")
         files.write(self.directories.cni / "10-trireme.conflist", plugin)
-        daemon = self._containerd()
         if daemon.start():
             daemon.wait(self._runtime_ready, seconds=30)
 
@@ -74,18 +76,22 @@ class Node:
         self._end_pods()
         self._daemon("containerd", ()).stop(grace_seconds=2)
         end(cgroups.processes(self.cgroup) | self._shims(), grace_seconds=0)
-        mounts.unmount(self.directories.home)
-        for directory in (self.directories.run, self.directories.shim_sockets):
-            shutil.rmtree(directory, ignore_errors=True)
+        self._forget_run()
         cgroups.remove(self.cgroup)
-        for result in self._cni_results():
-            result.unlink(missing_ok=True)
 
     def forget_pods(self) -> None:
         """End the pods and remove what containerd knows of them, so that only its images are left; it must run."""
         self._end_pods()
         for container in self.ctr("containers", "list", "--quiet").split():
             self.ctr("containers", "delete", container)
+
+    def _forget_run(self) -> None:
+        """Remove what a machine loses with its power and a reboot of ours does not: our directories are on the disk."""
+        mounts.unmount(self.directories.home)
+        for directory in (self.directories.run, self.directories.shim_sockets):
+            shutil.rmtree(directory, ignore_errors=True)
+        for result in self._cni_results():
+            result.unlink(missing_ok=True)
 
     def _end_pods(self) -> None:
         for name in ("kubelet", "kube-proxy"):

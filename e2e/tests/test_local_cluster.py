@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import ClusterError, ContextError
+from e2e.cluster import ClusterError, ContextError, cgroups, mounts
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.processes import end, marked
 from e2e.host import run
@@ -58,6 +58,22 @@ def test_it_comes_back_after_all_of_it_was_killed(trial: LocalCluster) -> None:
     trial.up()
     assert trial.status().nodes[0].ready
     assert trial.kubectl("get", "namespace", "default", "--output=jsonpath={.metadata.uid}") == uid
+
+
+def test_it_comes_back_after_a_reboot(trial: LocalCluster) -> None:
+    trial.up()
+    node = trial.nodes["node-a"]
+    end(marked(NAME), grace_seconds=0)
+    end(cgroups.processes(NAME), grace_seconds=0)
+    mounts.unmount(trial.state)
+    cgroups.remove(NAME)
+    trial.network.down()
+    assert (node.directories.run / "leases").exists(), "on the disk remains what is said to be running"
+    trial.up()
+    assert trial.status().nodes[0].ready
+    addresses = trial.kubectl("get", "pods", "--all-namespaces", "--output=jsonpath={.items[*].status.podIP}").split()
+    leases = [path.name for path in (node.directories.run / "leases").rglob("10.91.*")]
+    assert sorted(leases) == sorted(addresses), "nobody holds an address from before"
 
 
 def test_it_comes_back_after_half_of_it_was_removed(trial: LocalCluster) -> None:
