@@ -30,8 +30,8 @@ down: bootstrap ## Take the cluster of `make demo` or `make e2e` down; leaves no
 
 # ---- the tiers of testing --------------------------------------------------------------------------------
 
-# Three parts at a time (tests wait more than they work), each shown when it is done; one that fails does not hide the others.
-CHECKS := check-tests check-types check-chart check-generated check-lint check-imports check-format check-shell \
+# Three parts at a time, each shown when it is done; one that fails does not hide the others.
+CHECKS := check-process-tests check-tests check-types check-chart check-generated check-lint check-imports check-format check-shell \
           check-yaml check-spelling
 
 .PHONY: check
@@ -48,9 +48,15 @@ check-types:
 	$(PART) "types (mypy --strict)" $(BIN)/mypy
 check-imports:
 	$(PART) "layers (import-linter)" $(BIN)/lint-imports --no-logo
+# Tests that start programs wait more than they work, the others the other way round: side by side they fill the cores.
+FAST := -q -m "not integration and not e2e and not engine"
+PROCESS_TESTS = $(shell grep -lE '\bsubprocess\b' tests/unit/test_*.py)
 check-tests:
-	$(PART) "unit and golden tests" $(PY) -m pytest -q -m "not integration and not e2e and not engine" \
+	$(PART) "unit and golden tests" $(PY) -m pytest $(FAST) $(PROCESS_TESTS:%=--ignore=%) \
 	    --junitxml=$(RESULTS)/unit.xml tests/unit tests/golden
+check-process-tests:
+	$(PART) "unit tests that start programs" $(PY) -m pytest $(FAST) \
+	    --junitxml=$(RESULTS)/processes.xml $(PROCESS_TESTS)
 check-generated:
 	$(PART) "generated files are up to date" $(SHELL) -c \
 	    '$(PY) -m trireme_operator.generate --check && $(PY) -m scripts.generate_manifests --check'

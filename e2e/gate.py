@@ -73,7 +73,7 @@ def phases(folder: Path) -> tuple[Phase, ...]:
     python = sys.executable
     pytest = (python, "-m", "pytest")
     return (
-        Phase("check", ("make", "check", f"RESULTS={folder}"), 1800, tests=("unit.xml",)),
+        Phase("check", ("make", "check", f"RESULTS={folder}"), 1800, tests=("unit.xml", "processes.xml")),
         Phase(
             "integration",
             (*pytest, "-m", "integration", f"--junitxml={folder / 'integration.xml'}", "tests"),
