@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from e2e import host, images, progress
+from e2e.images import builders
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -31,6 +32,13 @@ def list_images() -> None:
     """Print the name and tag of every image."""
     for target in images.TARGETS.values():
         progress.console.print(f"{target.name:16} {target.tag}", markup=False)
+
+
+@app.command()
+def prune() -> None:
+    """Free the disk space of layers that only older builds used (gigabytes, after work on the engine's image)."""
+    with progress.step("Removing unused layers", expected_seconds=10):
+        builders.choose().prune()
 
 
 if __name__ == "__main__":

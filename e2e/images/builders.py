@@ -49,6 +49,10 @@ class Builder(Protocol):
         """Build ``recipe`` into the file ``archive``; raises ``host.CommandError`` with the end of the output."""
         ...
 
+    def prune(self) -> None:
+        """Free what no image of today is made of: layers kept for the next build of an older recipe."""
+        ...
+
 
 class Docker:
     """Builds with the Docker daemon; the base image is pulled by it."""
@@ -64,6 +68,9 @@ class Docker:
         argv += ["--build-arg", f"SOURCE_DATE_EPOCH={base.SOURCE_DATE_EPOCH}", str(recipe.context)]
         host.run(argv, log=log)
         host.run(["docker", "save", "--output", str(archive), recipe.tag])
+
+    def prune(self) -> None:
+        """Nothing: the daemon's store is not ours alone; ``docker builder prune`` empties it."""
 
 
 class Buildah:
@@ -82,6 +89,9 @@ class Buildah:
         argv += [f"--timestamp={base.SOURCE_DATE_EPOCH}", *_options(recipe, base_image=_BASE_NAME)]
         host.run([*argv, str(recipe.context)], log=log)
         self._run("push", *_COMPRESSION, recipe.tag, f"oci-archive:{archive}:{recipe.tag}")
+
+    def prune(self) -> None:
+        self._run("rmi", "--prune")
 
     def _ensure_base(self) -> None:
         tarball = base.tarball()
