@@ -157,6 +157,7 @@ class Launcher:
             if not decision.waits_for:
                 self._facts = Facts(engine_running=True, draining="stopping the engine")
                 self._kill_at = now + (self._limits.broken_stop if decision.quick else self._limits.stop)
+                say("Stopping the engine", afterSeconds=int(elapsed), atOnce=decision.quick or None)
                 self._engine.terminate()
         elif now >= self._kill_at:
             say("Killing the engine, which did not end in time")
