@@ -108,9 +108,12 @@ class Discovery:
         )
 
     async def _rescan(self, kind: Kind) -> None:
-        await process_discovered_resource_event(
-            raw_event={"type": "MODIFIED", "object": {"spec": {"group": kind.group}}},
-            settings=self._settings,
-            registry=self._registry,
-            insights=self.insights,
-        )
+        try:
+            await process_discovered_resource_event(
+                raw_event={"type": "MODIFIED", "object": {"spec": {"group": kind.group}}},
+                settings=self._settings,
+                registry=self._registry,
+                insights=self.insights,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever kopf's client raises, the next look asks again
+            structlog.get_logger().warning("Looking for an API failed", kind=str(kind), reason=repr(error))

@@ -29,6 +29,10 @@ CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomRes
 _CRDS_WE_NEED = frozenset(str(kind) for kind in NEEDED)
 
 
+_ERROR_BACKOFFS_SECONDS = (1, 1, 2, 3, *(5,) * 60)
+"""A stream is back at most 5 s after the API server is; after five minutes without one, a new process starts."""
+
+
 class Sink(Protocol):
     """Where the handlers put what they learn."""
 
@@ -92,6 +96,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     """Settings against known traps of kopf: silent streams, unbounded lists, writes to our objects."""
     settings.posting.enabled = False
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = _ERROR_BACKOFFS_SECONDS
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 30
