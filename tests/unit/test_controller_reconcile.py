@@ -20,8 +20,10 @@ from trireme_operator.kube import (
     POD,
     SERVICE,
     SERVICE_ACCOUNT,
+    Forbidden,
     Invalid,
     Kind,
+    NotFound,
     Obj,
     ServerError,
 )
@@ -259,6 +261,73 @@ async def test_an_error_in_one_zone_does_not_stop_the_other_and_its_status_stays
     with pytest.raises(ExceptionGroup):
         await world.reconcile()
     assert world.kube.writes == []
+
+
+async def test_replicas_that_can_not_be_applied_are_an_error_of_their_zone(world: World) -> None:
+    await world.reconcile()
+    world.kube.one(LEADER_WORKER_SET, "llm-zone-b")["spec"]["replicas"] = 7
+    world.kube.fail = lambda verb, kind, name: (
+        ServerError("boom", status=500) if (verb, name) == ("apply", "llm-zone-b") else None
+    )
+    with pytest.raises(ExceptionGroup):
+        await world.reconcile()
+    assert world.condition("Progressing")["message"] == "LeaderWorkerSet llm-zone-b: boom"
+
+
+async def test_a_child_that_can_not_be_deleted_is_an_error_and_one_that_is_gone_is_not(world: World) -> None:
+    await world.reconcile()
+    world.spec["zones"].pop()
+    world.kube.fail = lambda verb, kind, name: (
+        (NotFound("gone", status=404) if kind == SERVICE else Forbidden("no", status=403)) if verb == "delete" else None
+    )
+    with pytest.raises(ExceptionGroup) as raised:
+        await world.reconcile()
+    assert [str(error) for error in raised.value.exceptions] == ["no"]
+    assert world.condition("Accepted")["message"] == "LeaderWorkerSet llm-zone-b: no"
+
+
+async def test_a_rolling_update_is_progress(world: World) -> None:
+    await world.reconcile()
+    world.everything_ready()
+    world.accept_route()
+    condition = {"type": "UpdateInProgress", "status": "True"}
+    world.kube.one(LEADER_WORKER_SET, "llm-zone-b")["status"] = {"conditions": [condition]}
+    await world.reconcile()
+    assert world.condition("Progressing")["reason"] == "RollingOut"
+    assert "llm-zone-b" in world.condition("Progressing")["message"]
+    assert world.condition("Available")["status"] == "True"
+    assert world.condition("Ready")["reason"] == "RollingOut"
+
+
+async def test_a_serious_cause_comes_before_one_that_passes(world: World) -> None:
+    await world.reconcile()
+    world.group("zone-a", 0, ready=False)
+    image = {"waiting": {"reason": "ImagePullBackOff"}}
+    world.group("zone-b", 1, ready=False, containerStatuses=[{"name": "engine", "image": "x", "state": image}])
+    await world.reconcile()
+    progressing = world.condition("Progressing")
+    assert progressing["reason"] == "ImageNotFound"
+    assert progressing["message"].startswith("zone zone-b, group 1: pod llm-zone-b-1")
+
+
+async def test_a_failing_webhook_comes_with_the_way_out(world: World) -> None:
+    text = 'failed calling webhook "mleaderworkerset.kb.io": connection refused'
+    world.kube.fail = lambda verb, kind, name: (
+        ServerError(text, status=500) if (verb, kind) == ("apply", LEADER_WORKER_SET) else None
+    )
+    with pytest.raises(ExceptionGroup):
+        await world.reconcile()
+    assert "check that the controller" in world.condition("Progressing")["message"]
+
+
+async def test_a_template_that_can_not_be_stored_is_not_used(world: World) -> None:
+    world.kube.fail = lambda verb, kind, name: (
+        ServerError("boom", status=500) if (verb, kind) == ("apply", CONTROLLER_REVISION) else None
+    )
+    with pytest.raises(ExceptionGroup):
+        await world.reconcile()
+    assert world.kube.names(LEADER_WORKER_SET) == set()
+    assert len(world.kube.names(SERVICE)) == 3
 
 
 async def test_a_refused_object_is_a_condition_with_the_servers_words(world: World) -> None:
