@@ -115,8 +115,12 @@ def _install_chart(cluster: Cluster) -> None:
     """
     values = _values()
     fingerprint = cache.key(versions().binaries["envoy-gateway"], json.dumps(values, sort_keys=True))
-    if _installed(cluster) == fingerprint:
+    status, description = _release(cluster)
+    if (status, description) == ("deployed", fingerprint):
         return
+    if status.startswith("pending-"):
+        # Helm was killed in the middle, and refuses to touch such a release again.
+        _helm(cluster, "uninstall", RELEASE, "--wait")
     chart = _chart()
     with tempfile.TemporaryDirectory(prefix="trireme-") as directory:
         copy = Path(directory, "gateway-helm")
@@ -145,13 +149,15 @@ def _values() -> dict[str, Any]:
     return values
 
 
-def _installed(cluster: Cluster) -> str | None:
-    """The fingerprint of the release that is deployed; None where there is none or its installation failed."""
+def _release(cluster: Cluster) -> tuple[str, str]:
+    """Helm's status of the release ("deployed", "failed", ...; empty where there is none) and its description."""
     try:
-        status = json.loads(_helm(cluster, "status", RELEASE, "--output", "json"))
-    except CommandError:
-        return None
-    return str(status["info"]["description"]) if status["info"]["status"] == "deployed" else None
+        info = json.loads(_helm(cluster, "status", RELEASE, "--output", "json"))["info"]
+    except CommandError as error:
+        if "release: not found" not in error.output:
+            raise
+        return "", ""
+    return str(info["status"]), str(info["description"])
 
 
 def _helm(cluster: Cluster, *args: str) -> str:

@@ -185,7 +185,11 @@ class Helm:
             if self.description is None:
                 raise CommandError(argv, 1, "release: not found")
             return json.dumps({"info": {"description": self.description, "status": self.status}})
+        if argv[6] == "uninstall":
+            self.description = None
+            return ""
         assert argv[6:8] == ["upgrade", "--install"]
+        assert self.description is None or not self.status.startswith("pending-")
         assert (Path(argv[9]) / "values.yaml").read_text() == "image: trireme.dev/e2e/envoy-gateway:dev\n"
         self.installs.append(yaml.safe_load(Path(argv[argv.index("--values") + 1]).read_text()))
         self.description = argv[argv.index("--description") + 1]
@@ -201,7 +205,7 @@ def test_the_chart_is_installed_once(cluster: Any, chart: Path, monkeypatch: pyt
     assert values["crds"] == {"enabled": False}
 
 
-@pytest.mark.parametrize("change", ["the program", "the release", "the installation failed"])
+@pytest.mark.parametrize("change", ["the program", "the release", "failed", "pending-install"])
 def test_the_chart_is_installed_again(change: str, cluster: Any, chart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helm = Helm(monkeypatch)
     gateway._install_chart(cluster)
@@ -211,9 +215,21 @@ def test_the_chart_is_installed_again(change: str, cluster: Any, chart: Path, mo
         other = replace(versions(), binaries={**versions().binaries, "envoy-gateway": "9.9.9"})
         monkeypatch.setattr(gateway, "versions", lambda: other)
     else:
-        helm.status = "failed"
+        helm.status = change
     gateway._install_chart(cluster)
     assert len(helm.installs) == 2
+
+
+def test_a_cluster_that_does_not_answer_is_not_taken_for_an_empty_one(
+    cluster: Any, chart: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(argv: list[str]) -> str:
+        raise CommandError(argv, 1, "Kubernetes cluster unreachable")
+
+    Helm(monkeypatch)
+    monkeypatch.setattr(gateway, "run", refused)
+    with pytest.raises(CommandError, match="unreachable"):
+        gateway._install_chart(cluster)
 
 
 def test_the_class_puts_envoy_into_the_platform_zone_behind_a_cluster_ip() -> None:
