@@ -13,7 +13,7 @@ from trireme_operator import main
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
 from trireme_operator.controller.workers import describe, work
-from trireme_operator.kube import ServerError, TooManyRequests
+from trireme_operator.kube import TooManyRequests
 
 GOOD, BAD = Key("a", "good"), Key("a", "bad")
 
@@ -25,7 +25,8 @@ async def test_an_error_of_one_key_is_counted_and_the_worker_goes_on() -> None:
 
     async def reconcile(key: Key) -> float | None:
         if key == BAD:
-            raise ExceptionGroup("children", [ServerError("boom", status=500), ValueError("odd")])
+            busy = TooManyRequests("slow down", status=429, retry_after=60)
+            raise ExceptionGroup("children", [busy, ValueError("odd")])
         done.set()
         return None
 

@@ -165,7 +165,7 @@ async def test_too_many_requests_says_when_to_come_back(api: KubernetesApi, serv
 
 async def test_a_silent_server_is_unreachable_within_the_limit(server: Server) -> None:
     async def hang(_: web.Request) -> web.Response:
-        await asyncio.sleep(5)
+        await asyncio.sleep(0.3)
         return web.json_response({})
 
     server.answer = hang
