@@ -1,11 +1,14 @@
 """The phases of a reconcile on an in-memory API: what is made, repaired, removed and said."""
 
+import asyncio
 import copy
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.controller_samples import NAMESPACE, pod, resource
 from tests.unit.fake_kube import FakeKube
@@ -29,6 +32,7 @@ from trireme_operator.kube import (
 )
 from trireme_operator.rendering import Settings
 
+POD_FIELDS = ("name", "containers", "env", "volumes", "labels", "tolerations", "securityContext", "engine", "value")
 KEY = Key(NAMESPACE, "llm")
 CHILDREN = (LEADER_WORKER_SET, SERVICE, SERVICE_ACCOUNT, CONTROLLER_REVISION, HTTP_ROUTE)
 
@@ -381,6 +385,26 @@ async def test_no_resource_crashes_a_reconcile(world: World, broken: dict[str, A
     world.kube.one(INFERENCE_CLUSTER, "llm").update(broken)
     await world.reconcile()
     assert world.condition("Accepted")["reason"] in {"InvalidSpec", "Valid"}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(POD_FIELDS) | st.text(max_size=3), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(template=st.fixed_dictionaries({}, optional={"metadata": JSON, "spec": JSON, "other": JSON}))
+def test_whatever_stands_in_the_pod_template_is_accepted_or_refused(template: Any) -> None:
+    async def run() -> None:
+        world = World(podTemplate=template)
+        await world.reconcile()
+        assert world.condition("Accepted")["reason"] in {"InvalidSpec", "Valid"}
+
+    asyncio.run(run())
 
 
 async def test_a_resource_that_is_gone_or_going_is_left_alone(world: World) -> None:

@@ -63,7 +63,8 @@ def cause_of(pod: Obj) -> Cause | None:
                 return cause
     if any("running" in (container.get("state") or {}) for container in status.get("containerStatuses") or []):
         return Cause(Stage.LOADING, Reason.STARTING, f"pod {name} runs and does not answer yet")
-    return Cause(Stage.STARTING, Reason.STARTING, f"pod {name} is being started")
+    text = f"pod {name} is being started; if that stays so, see its events (kubectl describe pod {name})"
+    return Cause(Stage.STARTING, Reason.STARTING, text)
 
 
 def is_ready(pod: Obj) -> bool:

@@ -36,13 +36,17 @@ def groups_of(set_name: str, pods: Iterable[Obj], *, replicas: int, size: int) -
         index = labels.get(LWS_LABEL_GROUP_INDEX, "")
         if labels.get(LWS_LABEL_NAME) == set_name and index.isdigit():
             members[int(index)].append(pod)
-    return tuple(Group(index, _cause(members.get(index, []), size)) for index in range(replicas))
+    return tuple(Group(index, _cause(set_name, members.get(index, []), size)) for index in range(replicas))
 
 
-def _cause(pods: list[Obj], size: int) -> Cause | None:
+def _cause(set_name: str, pods: list[Obj], size: int) -> Cause | None:
     leader = next((pod for pod in pods if _worker_index(pod) == 0), None)
     if leader is None:
-        return Cause(Stage.STARTING, Reason.STARTING, "the leader's pod does not exist yet")
+        text = (
+            "the leader's pod does not exist yet; if that stays so, check that the controller of LeaderWorkerSet runs, "
+            f"and the events of StatefulSet {set_name} (kubectl describe)"
+        )
+        return Cause(Stage.STARTING, Reason.STARTING, text)
     ending = sorted(pod["metadata"]["name"] for pod in pods if pod["metadata"].get("deletionTimestamp"))
     if ending:
         return Cause(Stage.ENDING, Reason.STARTING, f"pod {ending[0]} is ending; the group is made again after it")
