@@ -21,6 +21,7 @@ from e2e import cache
 console = Console(highlight=False, soft_wrap=True)
 
 _LONG_SECONDS = 5.0
+_TENTHS_BELOW_SECONDS = 10.0
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def step(name: str, *, expected_seconds: float = 0.0) -> Iterator[None]:
 
 
 def _human(seconds: float) -> str:
-    if seconds < 10:
+    if seconds < _TENTHS_BELOW_SECONDS:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -41,8 +41,9 @@ def install_trireme(cluster: Cluster) -> None:
     """``helm upgrade --install`` of the chart with the images built here, under Pod Security ``restricted``."""
     with step("install Trireme with Helm", expected_seconds=15):
         namespace(cluster, NAMESPACE)
-        digest = images.fingerprint("operator", "runtime")
-        values = ("image.tag=dev", "launcher.image.tag=dev", f"podAnnotations.trireme\\.dev/build={digest}")
+        # The tag stays "dev": what makes the Deployment roll is the name of the archive, which has its content's key.
+        build = images.build("operator")["operator"].parent.name
+        values = ("image.tag=dev", "launcher.image.tag=dev", f"podAnnotations.trireme\\.dev/build={build}")
         flags = [item for value in values for item in ("--set-string", value)]
         argv = [str(binary("helm")), "--kubeconfig", str(cluster.kubeconfig()), "upgrade", "--install"]
         argv += ["trireme", str(CHART), "--namespace", NAMESPACE, "--wait", "--timeout", "120s", *flags]

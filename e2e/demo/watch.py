@@ -89,7 +89,7 @@ def _waiting_reason(pod: Obj) -> str:
         reason = container.get("state", {}).get("waiting", {}).get("reason", "")
         if reason and reason not in {"PodInitializing", "ContainerCreating"}:
             return str(reason)
-    scheduled = next((c for c in status.get("conditions", []) if c["type"] == "PodScheduled"), {})
+    scheduled: Obj = next((c for c in status.get("conditions", []) if c["type"] == "PodScheduled"), {})
     return str(scheduled.get("reason", "")) if scheduled.get("status") == "False" else ""
 
 

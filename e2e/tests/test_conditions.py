@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from e2e.api import Api, wait_until
+from e2e.api import Api, Obj, wait_until
 from e2e.cluster import Cluster
 from e2e.demo.watch import condition
 from e2e.tests import resources
@@ -54,7 +54,7 @@ def test_a_missing_secret_is_named_and_its_creation_heals(cluster: Cluster, kube
     ],
 )
 def test_a_spec_that_breaks_a_rule_is_refused_with_the_field(
-    cluster: Cluster, namespace: str, spec: dict[str, object], field: str
+    cluster: Cluster, namespace: str, spec: Obj, field: str
 ) -> None:
     with pytest.raises(Exception, match=field):
         resources.apply(cluster, namespace, resources.double("bad", **spec))

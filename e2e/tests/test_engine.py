@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from openai import OpenAI
+from openai.types.chat import ChatCompletionUserMessageParam
 
 from e2e import reach, stack
 from e2e.api import Api
@@ -15,6 +16,7 @@ from e2e.tests import resources
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
+QUESTION: ChatCompletionUserMessageParam = {"role": "user", "content": "What is the capital of France?"}
 SAMPLES = {"smollm2": "smollm2-pp2.yaml", "smollm2-tp3": "smollm2-tp3.yaml"}
 
 
@@ -51,16 +53,14 @@ def test_a_completion_comes_from_the_model(client: OpenAI, model: str) -> None:
 
 
 def test_a_chat_is_answered(client: OpenAI, model: str) -> None:
-    messages = [{"role": "user", "content": "What is the capital of France?"}]
-    answer = client.chat.completions.create(model=model, messages=messages, max_tokens=24, temperature=0)
+    answer = client.chat.completions.create(model=model, messages=[QUESTION], max_tokens=24, temperature=0)
     assert "Paris" in (answer.choices[0].message.content or "")
     assert answer.usage
     assert answer.usage.completion_tokens > 1
 
 
 def test_a_chat_is_streamed_token_by_token(client: OpenAI, model: str) -> None:
-    messages = [{"role": "user", "content": "What is the capital of France?"}]
-    stream = client.chat.completions.create(model=model, messages=messages, max_tokens=24, temperature=0, stream=True)
+    stream = client.chat.completions.create(model=model, messages=[QUESTION], max_tokens=24, temperature=0, stream=True)
     pieces = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
     assert "Paris" in "".join(pieces)
     assert len([piece for piece in pieces if piece]) > 3

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
-from e2e.api import Api, wait_until
+from e2e.api import Api, Obj, wait_until
 from e2e.cluster import Cluster
 from e2e.stack import NAMESPACE as SYSTEM
 from e2e.tests import processes, resources
@@ -38,7 +39,7 @@ def test_a_deleted_child_is_back_within_two_seconds(cluster: Cluster, kube: Api,
         started = time.monotonic()
         kube.delete(child.path)
         wait_until(
-            lambda c=child: (kube.find(c.path) or {}).get("metadata", {}).get("uid", c.uid) != c.uid,
+            partial(_is_new, kube, child),
             timeout_seconds=10,
             what=f"{child.kind} {child.name} to be back",
             interval_seconds=0.02,
@@ -50,7 +51,7 @@ def test_a_deleted_child_is_back_within_two_seconds(cluster: Cluster, kube: Api,
 def test_an_edited_child_is_repaired_within_two_seconds(cluster: Cluster, kube: Api, namespace: str) -> None:
     resources.apply(cluster, namespace, resources.double("edited", gateway=GATEWAY))
     resources.wait_for(kube, namespace, "edited", "Available")
-    edits = {
+    edits: dict[str, Obj] = {
         "services": {"spec": {"selector": {"trireme.dev/rotation": "out"}}},
         "leaderworkersets": {"spec": {"leaderWorkerTemplate": {"restartPolicy": "None"}}},
         "httproutes": {"spec": {"hostnames": ["other.test"]}},
@@ -63,7 +64,7 @@ def test_an_edited_child_is_repaired_within_two_seconds(cluster: Cluster, kube: 
         started = time.monotonic()
         kube.merge_patch(child.path, edits[child.kind])
         wait_until(
-            lambda c=child, w=want: _essence(kube.get(c.path)) == w,
+            partial(_stands, kube, child, want),
             timeout_seconds=10,
             what=f"{child.kind} {child.name} to be repaired",
             interval_seconds=0.02,
@@ -147,7 +148,16 @@ def _versions(kube: Api, namespace: str, name: str) -> dict[str, str]:
     return found | {"self": own}
 
 
-def _essence(obj: dict) -> dict:
+def _is_new(kube: Api, child: resources.Child) -> bool:
+    found = kube.find(child.path)
+    return found is not None and found["metadata"]["uid"] != child.uid
+
+
+def _stands(kube: Api, child: resources.Child, want: Obj) -> bool:
+    return _essence(kube.get(child.path)) == want
+
+
+def _essence(obj: Obj) -> Obj:
     """What a repair must bring back: the object without what every write changes, and without its status."""
     meta = {k: v for k, v in obj["metadata"].items() if k not in {"resourceVersion", "generation", "managedFields"}}
     return {key: value for key, value in obj.items() if key not in {"metadata", "status"}} | {"metadata": meta}
