@@ -87,6 +87,18 @@ class Hands:
         await self._apply(CLUSTER_ROLE, role)
         await self._apply(BINDING, binding)
 
+    async def allow_operator_to_read_namespaces(self) -> None:
+        """The right that the chart adds where it is given a list of namespaces."""
+        meta = {"name": f"{OPERATOR_USER}-namespaces"}
+        rules = [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}]
+        group = "rbac.authorization.k8s.io"
+        reference = {"apiGroup": group, "kind": "ClusterRole", "name": meta["name"]}
+        subject = {"apiGroup": group, "kind": "User", "name": OPERATOR_USER}
+        role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": meta, "rules": rules}
+        binding = {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": meta}
+        await self._apply(CLUSTER_ROLE, role)
+        await self._apply(BINDING, {**binding, "subjects": [subject], "roleRef": reference})
+
     async def _apply(self, kind: Kind, obj: Obj) -> str:
         """Apply an object that lives outside namespaces; returns its path."""
         path = f"{kind.path()}/{obj['metadata']['name']}"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,25 +49,9 @@ async def late_hands(bare: tuple[ControlPlane, Operator]) -> AsyncIterator[Hands
         yield hands
 
 
-async def test_each_api_is_picked_up_when_it_comes_and_missed_when_it_goes(
-    late_hands: Hands, bare: tuple[ControlPlane, Operator]
-) -> None:
-    hands, operator = late_hands, bare[1]
-
-    async def reason(kind: str, wanted: str) -> None:
-        async def told() -> bool:
-            return (await condition(hands, NAMESPACE, kind)).get("reason") == wanted
-
-        await until(told, seconds=30)
-
-    async def made(kind: Kind, count: int) -> None:
-        async def there() -> bool:
-            try:
-                return len(await hands.api.list(kind, NAMESPACE)) == count
-            except ApiMissing:
-                return False
-
-        await until(there, seconds=30)
+async def test_apis_and_the_server_itself_come_and_go(late_hands: Hands, bare: tuple[ControlPlane, Operator]) -> None:
+    hands, (plane, operator) = late_hands, bare
+    reason, made = partial(until_reason, hands), partial(until_made, hands)
 
     await hands.install(our_crds())
     await hands.served(INFERENCE_CLUSTER)
@@ -96,3 +81,30 @@ async def test_each_api_is_picked_up_when_it_comes_and_missed_when_it_goes(
     await made(LEADER_WORKER_SET, 2)
     await reason("Accepted", "Valid")
     assert operator.running
+
+    # An outage: the watches come back, and what was missed is seen.
+    server = plane.api_server()
+    server.stop()
+    await asyncio.sleep(3)
+    server.start()
+    await asyncio.to_thread(server.wait, plane.ready, seconds=60)
+    await hands.delete(LEADER_WORKER_SET, NAMESPACE, "llm-zone-a")
+    await made(LEADER_WORKER_SET, 2)
+    assert operator.running
+
+
+async def until_reason(hands: Hands, kind: str, wanted: str) -> None:
+    async def told() -> bool:
+        return (await condition(hands, NAMESPACE, kind)).get("reason") == wanted
+
+    await until(told, seconds=30)
+
+
+async def until_made(hands: Hands, kind: Kind, count: int) -> None:
+    async def there() -> bool:
+        try:
+            return len(await hands.api.list(kind, NAMESPACE)) == count
+        except ApiMissing:
+            return False
+
+    await until(there, seconds=30)

@@ -247,6 +247,27 @@ async def test_killed_in_the_middle_of_creating_the_next_process_finishes(
     assert (code, seconds < 1.0) == (0, True), f"ended with {code} after {seconds:.2f} s"
 
 
+async def test_only_the_chosen_namespaces_are_served(
+    hands: Hands, namespace: str, operator_kubeconfig: Path, operator_process: Operator, tmp_path: Path
+) -> None:
+    await hands.namespace(f"{namespace}-other")
+    await hands.allow_operator_to_read_namespaces()
+    await hands.create(INFERENCE_CLUSTER, manifest(f"{namespace}-other"))
+    await until(lambda: complete(hands, f"{namespace}-other"))
+    with (
+        operator_process.paused(),
+        running_operator(
+            operator_kubeconfig, tmp_path / "operator.log", namespaces=f"{namespace},not-there-yet"
+        ) as operator,
+    ):
+        await operator.ready()
+        await hands.delete(SERVICE, f"{namespace}-other", "llm-http")
+        await hands.create(INFERENCE_CLUSTER, manifest(namespace))
+        await until(lambda: complete(hands, namespace))
+        assert not await complete(hands, f"{namespace}-other")
+    await until(lambda: complete(hands, f"{namespace}-other"))
+
+
 async def _count(hands: Hands, namespace: str, *, at_least: int) -> bool:
     return len(await hands.api.list(LEADER_WORKER_SET, namespace)) >= at_least
 
