@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from e2e import host, images, progress
-from e2e.images import builders
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except (images.UnknownTargetError, host.HostError, host.CommandError) as error:
+        progress.console.print(f"error: {error}", markup=False)
+        raise typer.Exit(1) from error
 
 
 @app.command("build")
@@ -17,11 +27,8 @@ def build_images(
     targets: Annotated[list[str] | None, typer.Argument(help="Names; all of them by default.")] = None,
 ) -> None:
     """Build images into archives (nothing happens where an archive is up to date) and print their paths."""
-    try:
+    with _reported():
         archives = images.build(*(targets or ()))
-    except (images.UnknownTargetError, host.HostError, host.CommandError) as error:
-        progress.console.print(f"error: {error}", markup=False)
-        raise typer.Exit(1) from error
     for name, archive in archives.items():
         mebibytes = archive.stat().st_size / 2**20
         progress.console.print(f"{images.TARGETS[name].tag}  {archive}  {mebibytes:.0f} MiB", markup=False)
@@ -36,9 +43,9 @@ def list_images() -> None:
 
 @app.command()
 def prune() -> None:
-    """Free the disk space of layers that only older builds used (gigabytes, after work on the engine's image)."""
-    with progress.step("Removing unused layers", expected_seconds=10):
-        builders.choose().prune()
+    """Free what later builds do not need: old layers and wheels (gigabytes). Not while something is built."""
+    with _reported(), progress.step("Removing unused layers and wheels", expected_seconds=10):
+        images.prune()
 
 
 if __name__ == "__main__":

