@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import kopf
 import structlog
@@ -122,6 +122,8 @@ async def _watch(configuration: Configuration, api: KubeApi, sink: QueueSink, st
         registry=registry,
         settings=settings,
         standalone=True,
+        # Without it kopf asks for the name of the user, and a container's user id has none.
+        identity=cast("Any", "trireme-operator"),
         clusterwide=not configuration.namespaces,
         namespaces=configuration.namespaces,
         liveness_endpoint=f"http://0.0.0.0:{configuration.probe_port}/healthz",
