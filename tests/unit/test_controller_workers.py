@@ -7,11 +7,14 @@ import sys
 from collections.abc import Awaitable
 from pathlib import Path
 
+import kopf
 import pytest
 
+from tests.unit.fake_kube import FakeKube
 from trireme_operator import main
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
+from trireme_operator.controller.sink import QueueSink
 from trireme_operator.controller.workers import describe, work
 from trireme_operator.kube import TooManyRequests
 
@@ -93,6 +96,23 @@ async def test_a_stop_is_no_error() -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().call_later(0.01, stopping.set)
     await main._run_until_stopped([_runs(), _runs()], stopping)
+
+
+async def test_kopf_is_given_a_name_since_a_containers_user_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+
+    async def spawn(**kwargs: object) -> None:
+        given.update(kwargs)
+        raise OSError("ended by the test")
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn)
+    queue = KeyedQueue()
+    configuration = main.read_configuration({"TRIREME_LAUNCHER_IMAGE": "x"})
+    with pytest.raises(OSError, match="ended by the test"):
+        await main._watch(configuration, FakeKube(), QueueSink(queue, Metrics(queue)), asyncio.Event())
+    assert given["identity"], "kopf would ask for the name of the user"
+    assert given["standalone"]
+    assert given["clusterwide"]
 
 
 def test_the_configuration_is_read_from_the_environment() -> None:
