@@ -6,8 +6,10 @@ the controllers have to be handed down from the root.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from e2e.cluster.provider import ClusterError
@@ -52,12 +54,9 @@ def create(group: str, root: Path = ROOT) -> None:
 def processes(group: str, root: Path = ROOT) -> set[int]:
     """The processes in ``group`` and below it."""
     found: set[int] = set()
-    for directory in _existing(group, root):
-        for file in directory.rglob("cgroup.procs"):
-            try:
-                found |= {int(pid) for pid in file.read_text().split()}
-            except OSError:  # the group went away meanwhile
-                continue
+    for directory in _below(group, root):
+        with suppress(OSError):  # the group went away meanwhile
+            found |= {int(pid) for pid in (directory / "cgroup.procs").read_text().split()}
     return found - {0}
 
 
@@ -73,10 +72,13 @@ def remove(group: str, root: Path = ROOT) -> None:
         OSError: a process is still in it.
 
     """
-    for directory in list(_existing(group, root)):
-        below = sorted((path for path in directory.rglob("*") if path.is_dir()), reverse=True)
-        for path in [*below, directory]:
-            _remove_one(path)
+    for directory in _below(group, root):
+        _remove_one(directory)
+
+
+def _below(group: str, root: Path) -> list[Path]:
+    """The directories of ``group`` in every hierarchy, the innermost first; groups may go away at any moment."""
+    return [Path(path) for top in _existing(group, root) for path, _directories, _files in os.walk(top, topdown=False)]
 
 
 def _remove_one(path: Path) -> None:
