@@ -79,6 +79,31 @@ async def test_a_server_without_an_answer_changes_nothing(world: World) -> None:
     assert (world.scanned, world.changes) == ([], 0)
 
 
+async def test_an_object_of_the_name_that_is_asked_for_means_served_too(world: World) -> None:
+    world.watch(INFERENCE_CLUSTER, HTTP_ROUTE)
+    world.kube.add(LEADER_WORKER_SET, {"metadata": {"name": "trireme-discovery", "namespace": "default"}})
+    await world.discovery.look()
+    assert world.scanned == ["leaderworkerset.x-k8s.io"]
+
+
+async def test_it_looks_again_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "FAST_SECONDS", 0.001)
+    looks: list[int] = []
+    enough = asyncio.Event()
+
+    async def look() -> None:
+        looks.append(1)
+        if len(looks) > 3:
+            enough.set()
+
+    monkeypatch.setattr(world.discovery, "look", look)
+    world.discovery.insights.ready_resources.set()
+    task = asyncio.create_task(world.discovery.run())
+    async with asyncio.timeout(5):
+        await enough.wait()
+    task.cancel()
+
+
 async def test_a_failed_look_is_repeated(world: World) -> None:
     world.watch()
     world.fails = True

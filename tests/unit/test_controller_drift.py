@@ -31,6 +31,7 @@ from trireme_operator.controller.drift import first_difference
             "env[A].value",
             id="a changed item of a keyed list",
         ),
+        pytest.param({"add": ["NET_ADMIN", "X"]}, {"add": ["X"]}, None, id="a keyed name with plain items"),
         pytest.param({"env": []}, {"env": [{"name": "A"}]}, "env[A]", id="an item of a keyed list is gone"),
         pytest.param(
             {"ports": [{"port": 80, "protocol": "TCP", "nodePort": 31000}]},

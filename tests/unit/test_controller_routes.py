@@ -39,6 +39,12 @@ ODD = {"name": "odd", "protocol": "HTTP", "port": 8080}
         pytest.param({}, gateway(HTTP, address="192.0.2.1"), "http://192.0.2.1/v1", id="the gateway's address"),
         pytest.param({}, gateway(HTTP, address="2001:db8::1"), "http://[2001:db8::1]/v1", id="IPv6"),
         pytest.param({}, gateway(HTTP), "http://llm-http.genai.svc/v1", id="no address yet"),
+        pytest.param(
+            {},
+            {EDGE: {"status": {"addresses": [{"value": ""}, {"value": "192.0.2.9"}]}}},
+            "http://192.0.2.9/v1",
+            id="the first address that is one",
+        ),
         pytest.param({}, {EDGE: None}, "http://llm-http.genai.svc/v1", id="no gateway"),
         pytest.param(
             {"hostnames": ["a.b"], "parentRefs": [{"name": "edge", "namespace": "infra", "sectionName": "tls"}]},

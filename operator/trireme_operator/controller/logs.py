@@ -41,6 +41,6 @@ def configure_logs(log_format: LogFormat) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    # kopf tells each event that it hands over; aiohttp tells each probe.
-    for noisy in ("aiohttp.access", "kopf.objects"):
+    # kopf tells each event that it hands over; both tell each probe.
+    for noisy in ("aiohttp.access", "kopf.objects", "kopf.activities.probe"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
