@@ -95,11 +95,11 @@ class LocalCluster:
             leftovers.remove_shared(self.state)
             shutil.rmtree(self._run, ignore_errors=True)
             kept = {self._stores} if keep_images else set()
-            for entry in [*self.state.iterdir()] if self.state.exists() else []:
-                if entry not in kept:
-                    shutil.rmtree(entry)
-            if not keep_images:
-                shutil.rmtree(self.state, ignore_errors=True)
+            entries = [*self.state.iterdir()] if self.state.exists() else []
+            # Not shutil.rmtree: images are tens of thousands of files, and rm takes a fraction of its time.
+            run(["rm", "-rf", "--", *(entry for entry in entries if entry not in kept)])
+            with suppress(OSError):
+                self.state.rmdir()
             left = self.leftovers(keep_images=keep_images)
         if left:
             raise ClusterError("the local cluster is down, but this is still there:\n  " + "\n  ".join(left))
