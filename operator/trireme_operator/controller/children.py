@@ -28,7 +28,7 @@ async def ensure(scope: Scope, kind: Kind, rendered: Obj) -> Obj | None:
             raise _taken(live)
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return live  # its DELETED event brings us back
-        difference = "missing" if live is None else first_difference(live, rendered)
+        difference = "missing" if live is None else first_difference(live, _telling_first(rendered))
         if live is None or difference is not None:
             structlog.get_logger().info("Applying child", kind=kind.kind, child=name, diff=difference)
             live = await scope.api.apply(kind, rendered, manager=FIELD_MANAGER)
@@ -37,6 +37,12 @@ async def ensure(scope: Scope, kind: Kind, rendered: Obj) -> Obj | None:
         return None
     scope.children.put(kind, live)
     return live
+
+
+def _telling_first(rendered: Obj) -> Obj:
+    """Metadata last: a changed hash says only that something else has changed, which is what a log should name."""
+    rest = {key: value for key, value in rendered.items() if key != "metadata"}
+    return {**rest, "metadata": rendered["metadata"]}
 
 
 async def ensure_replicas(scope: Scope, rendered: Obj) -> None:
