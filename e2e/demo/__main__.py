@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -13,7 +11,7 @@ from rich.table import Table
 from e2e import api, reach, stack
 from e2e.api import Api, Obj
 from e2e.cluster import Cluster, choose
-from e2e.demo import watch
+from e2e.demo import ask, watch
 from e2e.progress import console, step
 
 NAMESPACE = "demo"
@@ -38,7 +36,7 @@ def main() -> None:
         )
         watch.until_ready(connection, NAMESPACE, NAME)
         address = gateway_service(connection)
-        ask(cluster, connection, address)
+        question(cluster, connection, address)
         summary(connection, cluster)
     console.print(f"Done in {time.monotonic() - started:.0f} s.")
 
@@ -59,7 +57,7 @@ def gateway_service(connection: Api) -> Obj:
     return api.wait_until(lambda: connection.items(path), timeout_seconds=60, what="the gateway's Service")[0]
 
 
-def ask(cluster: Cluster, connection: Api, service: Obj) -> None:
+def question(cluster: Cluster, connection: Api, service: Obj) -> None:
     """Ask through the gateway and say which zone answered: the one whose leaders counted one request more."""
     resource = connection.get(f"{watch.RESOURCES}/namespaces/{NAMESPACE}/inferenceclusters/{NAME}")
     route = connection.get(f"/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/httproutes/{NAME}")
@@ -68,8 +66,7 @@ def ask(cluster: Cluster, connection: Api, service: Obj) -> None:
     console.print(f"\n[bold]You:[/] {QUESTION}\n[bold]{NAME}:[/] ", end="")
     target = f"service/{service['metadata']['name']}"
     with reach.forward(cluster, namespace=service["metadata"]["namespace"], target=target, port=80) as url:
-        argv = cluster.command(sys.executable, "-m", "e2e.demo.ask", url, host, NAME, QUESTION)
-        subprocess.run(argv, check=True, cwd=stack.REPOSITORY)
+        ask.stream(url, host, NAME, QUESTION)
     after = requests_by_zone(connection)
     answered = [zone for zone, count in after.items() if count > before.get(zone, 0)]
     console.print(

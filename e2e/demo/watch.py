@@ -49,7 +49,9 @@ def until_ready(api: Api, namespace: str, name: str, *, timeout_seconds: float =
             if elapsed > timeout_seconds:
                 raise TimeoutError(f"{name} is not ready after {elapsed:.0f} s: {conditions_text(resource)}")
             time.sleep(_INTERVAL_SECONDS)
-    console.print(pod_table(seen, title=f"{name}: ready after {time.monotonic() - started:.0f} s"))
+    if console.is_terminal:  # in a log the last table stands already
+        console.print(pod_table(seen, title=f"{name}: ready"))
+    console.print(f"{name} is ready after {time.monotonic() - started:.0f} s.")
     return resource
 
 

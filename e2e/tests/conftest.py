@@ -17,12 +17,13 @@ from e2e.cluster import Cluster, choose
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    """The running cluster. Fails, and never skips, when there is none: `make e2e` starts one."""
+    """The running cluster, with the engine double on its nodes. Without one the tests fail, and are never skipped."""
     chosen = choose()
     if not chosen.status().api_ready:
         pytest.fail(
             f"the cluster {chosen.name} is not running; start it with `python -m e2e.cluster up`", pytrace=False
         )
+    stack.load(chosen, "engine-double")
     return chosen
 
 
