@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -33,15 +34,29 @@ def kube(cluster: Cluster) -> Iterator[Api]:
         yield connection
 
 
+@pytest.fixture(scope="session")
+def ended_namespaces(kube: Api) -> Iterator[list[str]]:
+    """Namespaces whose deletion has begun; after the last test all of them must be gone.
+
+    Not after each test: while pods have a grace period, the namespace controller looks again only after half of it.
+    """
+    ended: list[str] = []
+    yield ended
+    for name in ended:
+        api.wait_until(
+            partial(_is_gone, kube, name), timeout_seconds=180, what=f"namespace {name} to be gone", interval_seconds=1
+        )
+
+
 @pytest.fixture
-def namespace(cluster: Cluster, kube: Api) -> Iterator[str]:
-    """A namespace under Pod Security ``restricted``, gone again (with all in it) after the test."""
+def namespace(cluster: Cluster, kube: Api, ended_namespaces: list[str]) -> Iterator[str]:
+    """A namespace of the test's own, under Pod Security ``restricted``."""
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     stack.namespace(cluster, name)
     yield name
     kube.delete(f"/api/v1/namespaces/{name}")
-    api.wait_until(
-        lambda: kube.find(f"/api/v1/namespaces/{name}") is None,
-        timeout_seconds=120,
-        what=f"namespace {name} to be gone",
-    )
+    ended_namespaces.append(name)
+
+
+def _is_gone(kube: Api, namespace: str) -> bool:
+    return kube.find(f"/api/v1/namespaces/{namespace}") is None

@@ -7,16 +7,17 @@ import pytest
 from e2e.api import Api, Obj, wait_until
 from e2e.cluster import Cluster
 from e2e.demo.watch import condition
-from e2e.tests import resources
+from e2e import resources
 
 pytestmark = pytest.mark.e2e
 
 
+# Nobody listens on port 1 of a node, so the pull is refused at once.
 def test_an_image_that_is_not_there_is_named_and_a_right_one_heals(cluster: Cluster, kube: Api, namespace: str) -> None:
     resources.apply(
-        cluster, namespace, resources.double("image", zones=("zone-a",), engine={"image": "trireme.dev/none:0"})
+        cluster, namespace, resources.double("image", zones=("zone-a",), engine={"image": "127.0.0.1:1/none:0"})
     )
-    _says(kube, namespace, "image", "trireme.dev/none:0")
+    _says(kube, namespace, "image", "127.0.0.1:1/none:0")
     resources.apply(cluster, namespace, resources.double("image", zones=("zone-a",)))
     resources.wait_for(kube, namespace, "image", "Ready")
 

@@ -8,11 +8,10 @@ import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 
-from e2e import reach, stack
+from e2e import reach, resources, stack
 from e2e.api import Api
 from e2e.cluster import Cluster
 from e2e.demo import __main__ as run
-from e2e.tests import resources
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
