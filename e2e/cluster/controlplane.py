@@ -70,6 +70,8 @@ class ControlPlane:
         prefix: Words that run a program where ``address`` is (``nsenter --net=...``).
         controllers: Names for the controller manager, ``("*",)`` for all; it is not started without any.
         scheduler: Whether to start the scheduler.
+        durable: Whether etcd waits for the disk, as in production; else it is faster, and its data never precious.
+        audit_policy: A file that says which requests the API server logs to `audit_log`; without it, none.
 
     """
 
@@ -84,6 +86,8 @@ class ControlPlane:
         prefix: Sequence[str] = (),
         controllers: Sequence[str] = (),
         scheduler: bool = False,
+        durable: bool = False,
+        audit_policy: Path | None = None,
     ) -> None:
         self.directory = directory.resolve()
         self.name = name
@@ -93,6 +97,8 @@ class ControlPlane:
         self.prefix = tuple(prefix)
         self._controllers = tuple(controllers)
         self._scheduler = scheduler
+        self._durable = durable
+        self._audit_policy = audit_policy
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,6 +117,11 @@ class ControlPlane:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig (group system:masters)."""
         return self.directory / "admin.kubeconfig"
+
+    @property
+    def audit_log(self) -> Path:
+        """Where the API server logs the requests that the audit policy names, one JSON event a line."""
+        return self.directory / "audit.jsonl"
 
     @property
     def server(self) -> str:
@@ -196,6 +207,7 @@ class ControlPlane:
             clients=self._endpoint(self.ports.etcd_clients),
             peers=self._endpoint(self.ports.etcd_peers),
             certificates=certificates or self._certificates(),
+            durable=self._durable,
         )
         return self.daemon("etcd", argv)
 
@@ -208,6 +220,7 @@ class ControlPlane:
             service_range=self.service_range,
             certificates=certificates or self._certificates(),
             publish=not self.address.startswith("127."),
+            audit=(self._audit_policy, self.audit_log) if self._audit_policy else None,
         )
         return self.daemon("kube-apiserver", argv)
 

@@ -46,14 +46,16 @@ class Certificates:
     service_accounts: Path
 
 
-def etcd(program: Path, *, data: Path, clients: Endpoint, peers: Endpoint, certificates: Certificates) -> list[str]:
-    """A single member that takes only clients with a certificate; without fsync, because its data is never precious."""
+def etcd(
+    program: Path, *, data: Path, clients: Endpoint, peers: Endpoint, certificates: Certificates, durable: bool = False
+) -> list[str]:
+    """A single member that takes only clients with a certificate; without fsync unless ``durable``."""
     pair, authority = certificates.etcd, certificates.authority.certificate
     return [
         str(program),
         "--name=etcd",
         f"--data-dir={data}",
-        "--unsafe-no-fsync",
+        *(() if durable else ("--unsafe-no-fsync",)),
         f"--listen-client-urls={clients.url}",
         f"--advertise-client-urls={clients.url}",
         f"--cert-file={pair.certificate}",
@@ -79,8 +81,12 @@ def api_server(
     service_range: str,
     certificates: Certificates,
     publish: bool,
+    audit: tuple[Path, Path] | None = None,
 ) -> list[str]:
-    """``publish``: whether the Service ``kubernetes`` leads to the address, which must then not be loopback."""
+    """``publish``: whether the Service ``kubernetes`` leads to the address, which must then not be loopback.
+
+    ``audit``: the policy of what is logged, and the file that it is logged to, one JSON event a line.
+    """
     pki = certificates
     return [
         str(program),
@@ -113,6 +119,7 @@ def api_server(
         f"--proxy-client-key-file={pki.front_proxy_client.key}",
         # Aggregated APIs and webhooks are reached at their pods: the API server's host needs no Service routing.
         "--enable-aggregator-routing",
+        *((f"--audit-policy-file={audit[0]}", f"--audit-log-path={audit[1]}") if audit else ()),
     ]
 
 

@@ -1,0 +1,89 @@
+"""The leanest client of the API server: bytes out, bytes in, and streams of events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+
+from trireme_operator.kube import Kind, Obj, connect
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+_EVENT_BYTES = 2**22
+
+
+class RefusedError(RuntimeError):
+    """The API server refused a request of the bench; the message has its answer."""
+
+
+class Client:
+    """One user of the API server; made by `connected`."""
+
+    def __init__(self, session: aiohttp.ClientSession, server: str) -> None:
+        self._session = session
+        self._server = server
+
+    async def send(self, method: str, path: str, body: bytes = b"", *, content_type: str = "application/json") -> bytes:
+        """One request. Raises RefusedError for any answer but success."""
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        async with self._session.request(method, self._server + path, data=body or None, headers=headers) as answer:
+            raw = await answer.read()
+            if not answer.ok:
+                raise RefusedError(f"{method} {path}: {answer.status} {raw[:1000].decode(errors='replace')}")
+            return raw
+
+    async def get(self, path: str) -> Obj:
+        found: Obj = json.loads(await self.send("GET", path))
+        return found
+
+    async def create(self, kind: Kind, obj: Obj) -> Obj:
+        """As `kubectl create`; returns what was stored."""
+        whole = {"apiVersion": kind.api_version, "kind": kind.kind} | obj
+        path = kind.path(obj["metadata"].get("namespace"))
+        stored: Obj = json.loads(await self.send("POST", path, json.dumps(whole).encode()))
+        return stored
+
+    async def merge(self, path: str, patch: Obj) -> None:
+        """As `kubectl patch --type merge`, or as a controller that writes a status."""
+        await self.send("PATCH", path, json.dumps(patch).encode(), content_type=MERGE)
+
+    async def watch(self, kind: Kind, labels: str, see: Callable[[Kind, Obj], None], began: asyncio.Event) -> None:
+        """Hand every event from now on to ``see``; ``began`` is set when none can be missed any more."""
+        query = {"labelSelector": labels} if labels else {}
+        page = await self.get(f"{kind.path()}?{urlencode({**query, 'limit': '1'})}")
+        version = page["metadata"]["resourceVersion"]
+        query |= {"watch": "true", "resourceVersion": version, "timeoutSeconds": "7200"}
+        forever = aiohttp.ClientTimeout(total=None)
+        async with self._session.get(f"{self._server}{kind.path()}?{urlencode(query)}", timeout=forever) as stream:
+            if not stream.ok:
+                raise RefusedError(f"watch of {kind}: {stream.status} {await stream.text()}")
+            began.set()
+            async for line in stream.content:
+                see(kind, json.loads(line))
+        raise RefusedError(f"the watch of {kind} ended by itself")
+
+
+def apply_path(kind: Kind, namespace: str, name: str, manager: str, subresource: str | None = None) -> str:
+    """Path and query of a server-side apply as the operator sends it."""
+    query = urlencode({"fieldManager": manager, "fieldValidation": "Strict", "force": "true"})
+    return f"{kind.path(namespace, name, subresource)}?{query}"
+
+
+@asynccontextmanager
+async def connected(kubeconfig: Path) -> AsyncIterator[Client]:
+    """A client with the identity of a kubeconfig."""
+    known: Any = await connect(kubeconfig)
+    connector = aiohttp.TCPConnector(ssl=known.rest_client.ssl_context, limit=0, limit_per_host=0)
+    timeout = aiohttp.ClientTimeout(total=120)
+    try:
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=_EVENT_BYTES) as session:
+            yield Client(session, known.configuration.host)
+    finally:
+        await known.close()
