@@ -47,7 +47,8 @@ def install(parts: Parts = None) -> None:
 @app.command()
 def remove(parts: Parts = None) -> None:
     """Remove parts of the cluster with everything that was made of their kinds."""
-    for part in parts or Part:
+    # metrics-server first: a namespace cannot end while an API of the cluster does not answer.
+    for part in parts or reversed(Part):
         _REMOVE[part](choose())
 
 
