@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ class ApiError(Exception):
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
+    def __init__(self, path: Path, timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 
@@ -43,6 +43,38 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
+
+
+class Watch:
+    """Iterates over (ADDED | MODIFIED | DELETED, object): first what is there, then changes, until it is closed.
+
+    The API server ends a watch after some minutes, which ends the iteration too.
+    """
+
+    def __init__(self, connection: _UnixConnection, path: str) -> None:
+        connection.connect()
+        self._socket = connection.sock
+        connection.request("GET", f"{path}{'&' if '?' in path else '?'}watch=true")
+        self._response = connection.getresponse()
+        self._closed = False
+        if self._response.status >= http.client.BAD_REQUEST:
+            raise ApiError("WATCH", path, self._response.status, self._response.read().decode(errors="replace"))
+
+    def __iter__(self) -> Iterator[tuple[str, Obj]]:
+        try:
+            for line in self._response:
+                event = json.loads(line)
+                yield event["type"], event["object"]
+        except (OSError, http.client.HTTPException, ValueError):
+            if not self._closed:
+                raise
+
+    def close(self) -> None:
+        """End the iteration, from any thread."""
+        self._closed = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
 
 
 class Api:
@@ -89,6 +121,10 @@ class Api:
 
     def delete(self, path: str, *, body: Obj | None = None) -> None:
         self.text("DELETE", path, body=body)
+
+    def watch(self, path: str) -> Watch:
+        """What is at ``path`` and every change of it. Raises ApiError for a path that can't be watched."""
+        return Watch(_UnixConnection(self._path, timeout=None), path)
 
     def pod_text(self, namespace: str, pod: str, port: int, path: str) -> str:
         """What a pod answers on one of its ports (a plain GET)."""

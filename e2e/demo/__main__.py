@@ -20,7 +20,7 @@ GATEWAY = "inference"
 ENGINE_PORT = 8000
 QUESTION = "What is the capital of France?"
 
-_MANIFESTS = Path(__file__).resolve().parent / "manifests"
+MANIFESTS = Path(__file__).resolve().parent / "manifests"
 _SAMPLES = stack.REPOSITORY / "samples"
 
 
@@ -45,14 +45,14 @@ def apply(cluster: Cluster) -> None:
     """The Gateway of the platform team, and the one resource of the user."""
     with step(f"apply the Gateway and samples/{NAME}-pp2.yaml"):
         stack.namespace(cluster, NAMESPACE)
-        for manifest in (_MANIFESTS / "gateway.yaml", _SAMPLES / f"{NAME}-pp2.yaml"):
+        for manifest in (MANIFESTS / "gateway.yaml", _SAMPLES / f"{NAME}-pp2.yaml"):
             cluster.kubectl("apply", "--server-side", "--namespace", NAMESPACE, "-f", str(manifest))
 
 
-def gateway_service(connection: Api) -> Obj:
+def gateway_service(connection: Api, namespace: str = NAMESPACE) -> Obj:
     """The Service that Envoy Gateway made for our Gateway (it appears some seconds after it)."""
     owner = "gateway.envoyproxy.io/owning-gateway"
-    labels = quote(f"{owner}-name={GATEWAY},{owner}-namespace={NAMESPACE}")
+    labels = quote(f"{owner}-name={GATEWAY},{owner}-namespace={namespace}")
     path = f"/api/v1/services?labelSelector={labels}"
     return api.wait_until(lambda: connection.items(path), timeout_seconds=60, what="the gateway's Service")[0]
 

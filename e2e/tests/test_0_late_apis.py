@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from e2e import components
+from e2e import components, resources
 from e2e.api import Api
 from e2e.cluster import Cluster
 from e2e.demo.watch import condition
-from e2e import resources
 from e2e.tests.test_reconcile import GATEWAY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from e2e import resources
 from e2e.api import Api, Obj, wait_until
 from e2e.cluster import Cluster
 from e2e.demo.watch import condition
-from e2e import resources
 
 pytestmark = pytest.mark.e2e
 

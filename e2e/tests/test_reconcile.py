@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
+from e2e import processes, resources
 from e2e.api import Api, Obj, wait_until
 from e2e.cluster import Cluster
 from e2e.stack import NAMESPACE as SYSTEM
-from e2e import processes, resources
 
 pytestmark = pytest.mark.e2e
 
