@@ -14,6 +14,23 @@ import pytest
 from e2e import api, stack
 from e2e.api import Api
 from e2e.cluster import Cluster, choose
+from e2e.demo import __main__ as demo
+
+ORDER = (
+    "test_late_apis",  # removes APIs, so nothing may be served yet
+    "test_conditions",  # meanwhile the real engine loads its models
+    "test_engine",
+    "test_components",
+    "test_local_cluster",
+    "test_reconcile",
+    "test_cluster",  # stops nodes and cuts zones
+)
+"""The modules in the order in which they share one cluster."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the modules; tests keep their order in their module. Raises ValueError for a module without a place."""
+    items.sort(key=lambda item: ORDER.index(item.path.stem))
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +49,14 @@ def cluster() -> Cluster:
 def kube(cluster: Cluster) -> Iterator[Api]:
     with api.connect(cluster) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def engine_loading(cluster: Cluster) -> None:
+    """The demo's resource and the sample with tensor parallelism are applied: their models load from now on."""
+    demo.apply(cluster)
+    sample = stack.REPOSITORY / "samples" / "smollm2-tp3.yaml"
+    cluster.kubectl("apply", "--server-side", "--namespace", demo.NAMESPACE, "-f", str(sample))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from e2e.api import Api, Obj, wait_until
 from e2e.cluster import Cluster
 from e2e.demo.watch import condition
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("engine_loading")]
 
 
 # Nobody listens on port 1 of a node, so the pull is refused at once.

@@ -8,24 +8,20 @@ import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 
-from e2e import reach, resources, stack
+from e2e import reach, resources
 from e2e.api import Api
 from e2e.cluster import Cluster
 from e2e.demo import __main__ as run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("engine_loading"), pytest.mark.timeout(900)]
 
 QUESTION: ChatCompletionUserMessageParam = {"role": "user", "content": "What is the capital of France?"}
-SAMPLES = {"smollm2": "smollm2-pp2.yaml", "smollm2-tp3": "smollm2-tp3.yaml"}
+SAMPLES = ("smollm2", "smollm2-tp3")
 
 
 @pytest.fixture(scope="module")
 def serving(cluster: Cluster, kube: Api) -> Iterator[str]:
-    """Both samples ready at once in the demo's namespace; the address of their gateway."""
-    run.apply(cluster)
-    cluster.kubectl(
-        "apply", "--server-side", "-n", run.NAMESPACE, "-f", str(stack.REPOSITORY / "samples" / SAMPLES["smollm2-tp3"])
-    )
+    """The address of the gateway, when both samples are ready beside each other."""
     for name in SAMPLES:
         resources.wait_for(kube, run.NAMESPACE, name, "Ready", seconds=600)
     service = run.gateway_service(kube)["metadata"]
@@ -33,7 +29,7 @@ def serving(cluster: Cluster, kube: Api) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=list(SAMPLES))
+@pytest.fixture(params=SAMPLES)
 def model(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
