@@ -43,6 +43,10 @@ class Measured(Operator):
     def resident_mb(self) -> float:
         return resident_mb(self.pid)
 
+    def reconciles(self) -> float:
+        """How many it has done, by its own metrics."""
+        return sum(value for name, value in self.metrics().items() if name.startswith("trireme_reconcile_total"))
+
     async def quiet(self, *, for_seconds: float = 0.15) -> float:
         """Wait until it has nothing to do; returns the moment when that began."""
         return await quiet(self.pid, for_seconds=for_seconds)
