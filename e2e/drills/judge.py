@@ -23,20 +23,20 @@ class Budget:
 class Measured:
     """What a drill showed. Seconds are counted from the event; None is never."""
 
-    requests: int
-    failed: int
-    out_of_rotation_seconds: float | None
-    recovered_seconds: float | None
-    last_failed_seconds: float | None
-    weight_moved_seconds: float | None
-    whole_again: bool
+    requests: int = 0
+    failed: int = 0
+    out_of_rotation_seconds: float | None = None
+    recovered_seconds: float | None = None
+    last_failed_seconds: float | None = None
+    weight_moved_seconds: float | None = None
+    whole_again: bool = False
     """Ready again in the resource's own status, within the limit."""
-    first_cause: str
+    first_cause: str = ""
     """As the resource's status said it, or the pod's own termination message where the status did not."""
-    cause_in_status: bool
-    other_zone: str
+    cause_in_status: bool = False
+    other_zone: str = ""
     """What happened to the other zone; empty when its group was ready all the time."""
-    faults: tuple[str, ...]
+    faults: tuple[str, ...] = ()
     """How requests failed, each way once."""
 
 

@@ -24,13 +24,26 @@ _BUDGETS = {
 
 
 def run(drill: Drill, target: Target) -> Result:
-    """Bounded in time: waits for at most two minutes and three times the engine's load."""
-    target.wait_until_whole()
+    """Bounded in time: waits for at most four minutes and three times the engine's load.
+
+    A drill that could not be carried out has failed, and says why.
+    """
     budget = _BUDGETS[target.engine]
     at = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        measured, words = _measure(drill, target)
+    except (OSError, api.ApiError) as error:
+        return Result(drill.name, target.engine, at, Measured(), budget, (f"the drill was broken off: {error}",))
+    why = judge(measured, budget, cause_words=words, weight_must_move=drill.needs_operator)
+    return Result(drill.name, target.engine, at, measured, budget, why)
+
+
+def _measure(drill: Drill, target: Target) -> tuple[Measured, tuple[str, ...]]:
+    """What happened, and the words that its first cause must have."""
+    target.wait_until_whole()
     broken, other = target.group(BROKEN_ZONE), target.group(OTHER_ZONE)
     with ExitStack() as stack:
-        traffic = stack.enter_context(Traffic(target.url, target.host(), target.name))
+        traffic = stack.enter_context(Traffic(target.socket, target.host(), target.name))
         pods = stack.enter_context(Recorder(target.kube, target.watch_path("api/v1/pods")))
         status = stack.enter_context(
             Recorder(target.kube, target.watch_path("apis/trireme.dev/v1alpha1/inferenceclusters"))
@@ -62,8 +75,7 @@ def run(drill: Drill, target: Target) -> Result:
             faults=_ways(requests),
         )
     words = (drill.cause[0], broken[drill.cause[1]]["metadata"]["name"]) if drill.cause else ()
-    why = judge(measured, budget, cause_words=words, weight_must_move=drill.needs_operator)
-    return Result(drill.name, target.engine, at, measured, budget, why)
+    return measured, words
 
 
 def _wait_for_steady(traffic: Traffic) -> None:

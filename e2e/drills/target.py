@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from e2e import api, reach, resources, stack
 from e2e.api import Api, Obj
@@ -36,7 +37,8 @@ class Target:
     kube: Api
     namespace: str
     name: str
-    url: str
+    socket: Path
+    """A unix socket that leads to the gateway."""
     load_seconds: float
 
     @property
@@ -87,24 +89,24 @@ def serving(cluster: Cluster, kube: Api, engine: Engine) -> Iterator[Target]:
             _serve_double(cluster, kube)
         else:
             demo.apply(cluster)
-        service = demo.gateway_service(kube, namespace)["metadata"]
+        address = demo.gateway_service(kube, namespace)["spec"]["clusterIP"]
         load = 10.0 if engine is Engine.DOUBLE else 400.0
-        with reach.forward(
-            cluster, namespace=service["namespace"], target=f"service/{service['name']}", port=80
-        ) as url:
-            target = Target(engine, kube, namespace, name, url, load)
+        with reach.socket(cluster, host=address, port=80) as socket:
+            target = Target(engine, kube, namespace, name, socket, load)
             with step(f"wait until {namespace}/{name} is whole", expected_seconds=load):
                 target.wait_until_whole()
             yield target
     finally:
         if engine is Engine.DOUBLE:
-            _remove(kube)
+            _remove(kube)  # takes a minute by itself: proxies and engines end gracefully
 
 
 def _serve_double(cluster: Cluster, kube: Api) -> None:
     stack.load(cluster, "engine-double")
     with step(f"apply the Gateway and {NAMESPACE}/{NAME}"):
-        _remove(kube)  # what an interrupted run left
+        _remove(kube)  # what an earlier run left
+        gone = f"/api/v1/namespaces/{NAMESPACE}"
+        api.wait_until(lambda: kube.find(gone) is None, timeout_seconds=180, what=f"namespace {NAMESPACE} to be gone")
         stack.namespace(cluster, NAMESPACE)
         gateway = (demo.MANIFESTS / "gateway.yaml").read_text()
         cluster.kubectl("apply", "--server-side", "--namespace", NAMESPACE, "-f", "-", input=gateway)
@@ -125,7 +127,5 @@ def _serve_double(cluster: Cluster, kube: Api) -> None:
 
 def _remove(kube: Api) -> None:
     path = f"/api/v1/namespaces/{NAMESPACE}"
-    if kube.find(path) is None:
-        return
-    kube.delete(path)
-    api.wait_until(lambda: kube.find(path) is None, timeout_seconds=120, what=f"namespace {NAMESPACE} to be gone")
+    if kube.find(path) is not None:
+        kube.delete(path)

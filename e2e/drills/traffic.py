@@ -8,9 +8,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+
+from e2e.api import UnixConnection
 
 _PER_SECOND = 10
 _AT_ONCE = 64
@@ -30,9 +32,9 @@ class Request:
 class Traffic:
     """Requests begin on time whether or not earlier ones were answered, as those of many users do."""
 
-    def __init__(self, url: str, host: str, model: str) -> None:
-        """``url`` is where the gateway is reached, ``host`` the name its route listens for."""
-        self._address = urlsplit(url).netloc
+    def __init__(self, path: Path, host: str, model: str) -> None:
+        """``path`` is a unix socket that leads to the gateway, ``host`` the name its route listens for."""
+        self._path = path
         self._headers = {"Host": host, "Content-Type": "application/json"}
         self._body = json.dumps({"model": model, "prompt": "One", "max_tokens": _TOKENS, "temperature": 0})
         self._over = threading.Event()
@@ -79,7 +81,7 @@ class Traffic:
     def _ask(self) -> str:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = http.client.HTTPConnection(self._address, timeout=_ANSWER_SECONDS)
+            connection = UnixConnection(self._path, timeout=_ANSWER_SECONDS)
             self._local.connection = connection
         try:
             connection.request("POST", "/v1/completions", self._body, self._headers)
