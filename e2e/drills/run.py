@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from e2e import api
 from e2e.drills import timeline
 from e2e.drills.events import Drill
-from e2e.drills.judge import Budget, Measured, Result, judge, last_failed
+from e2e.drills.judge import Budget, Measured, Result, judge, last_failed, longest_silence
 from e2e.drills.record import Recorder
 from e2e.drills.target import BROKEN_ZONE, OTHER_ZONE, Engine, Target
 from e2e.drills.traffic import Request, Traffic
 
 _STEADY_SECONDS = 2.0
 _AFTER_SECONDS = 3.0
+_PER_SECOND = {Engine.DOUBLE: 10, Engine.VLLM: 5}
 _BUDGETS = {
     Engine.DOUBLE: Budget(),
     # How long loading takes is the machine's affair, and requests wait for processors while a model loads.
-    Engine.VLLM: Budget(recovered_seconds=None),
+    Engine.VLLM: Budget(recovered_seconds=None, longest_silence_seconds=None),
 }
 
 
@@ -29,6 +31,9 @@ def run(drill: Drill, target: Target) -> Result:
     A drill that could not be carried out has failed, and says why.
     """
     budget = _BUDGETS[target.engine]
+    if not drill.needs_operator:
+        # Without the operator a zone keeps its share of requests, as errors, until the kubelet starts it again.
+        budget = replace(budget, last_failed_seconds=None)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         measured, words = _measure(drill, target)
@@ -43,7 +48,9 @@ def _measure(drill: Drill, target: Target) -> tuple[Measured, tuple[str, ...]]:
     target.wait_until_whole()
     broken, other = target.group(BROKEN_ZONE), target.group(OTHER_ZONE)
     with ExitStack() as stack:
-        traffic = stack.enter_context(Traffic(target.socket, target.host(), target.name))
+        traffic = stack.enter_context(
+            Traffic(target.socket, target.host(), target.name, per_second=_PER_SECOND[target.engine])
+        )
         pods = stack.enter_context(Recorder(target.kube, target.watch_path("api/v1/pods")))
         status = stack.enter_context(
             Recorder(target.kube, target.watch_path("apis/trireme.dev/v1alpha1/inferenceclusters"))
@@ -67,6 +74,7 @@ def _measure(drill: Drill, target: Target) -> tuple[Measured, tuple[str, ...]]:
             ),
             recovered_seconds=_after(event, timeline.recovered(pods.seen, BROKEN_ZONE, old, event)),
             last_failed_seconds=last_failed(requests, event),
+            longest_silence_seconds=longest_silence(requests, event),
             weight_moved_seconds=_after(event, timeline.weight_moved(routes.seen, BROKEN_ZONE, event)),
             whole_again=whole,
             first_cause=said or timeline.termination(pods.seen, old, event),

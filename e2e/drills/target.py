@@ -13,7 +13,7 @@ from e2e.api import Api, Obj
 from e2e.cluster import Cluster
 from e2e.demo import __main__ as demo
 from e2e.demo.watch import condition, conditions_text
-from e2e.drills.timeline import is_ready, of_zone
+from e2e.drills.timeline import is_ready, of_zone, weights
 from e2e.progress import step
 
 BROKEN_ZONE = "zone-a"
@@ -65,18 +65,27 @@ class Target:
         return of_zone(resources.pods(self.kube, self.namespace, self.name), zone)
 
     def wait_until_whole(self) -> None:
-        """Wait until both groups are ready and the resource says so. Raises TimeoutError with its conditions."""
+        """Wait until both groups are ready, get traffic, and a running operator says so.
+
+        Raises TimeoutError with the resource's conditions.
+        """
 
         def whole() -> bool:
             resource = self.kube.get(self.path)
             pods = resources.pods(self.kube, self.namespace, self.name)
             ready = len(pods) == 4 and all(map(is_ready, pods))  # noqa: PLR2004  (two zones, two pods in each)
-            return ready and condition(resource, "Ready").get("status") == "True"
+            if not ready or condition(resource, "Ready").get("status") != "True":
+                return False
+            return self._operator_runs() and 0 not in weights(self.kube.get(self.route_path), BROKEN_ZONE)
 
         try:
             api.wait_until(whole, timeout_seconds=60 + self.load_seconds, what=f"{self.name} to be whole")
         except TimeoutError as error:
             raise TimeoutError(f"{error}: {conditions_text(self.kube.get(self.path))}") from error
+
+    def _operator_runs(self) -> bool:
+        deployment = self.kube.get(f"/apis/apps/v1/namespaces/{stack.NAMESPACE}/deployments/trireme")
+        return bool(deployment.get("status", {}).get("readyReplicas"))
 
 
 @contextmanager

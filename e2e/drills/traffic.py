@@ -14,7 +14,6 @@ from typing import Self
 
 from e2e.api import UnixConnection
 
-_PER_SECOND = 10
 _AT_ONCE = 64
 _ANSWER_SECONDS = 20.0
 _TOKENS = 4
@@ -32,9 +31,10 @@ class Request:
 class Traffic:
     """Requests begin on time whether or not earlier ones were answered, as those of many users do."""
 
-    def __init__(self, path: Path, host: str, model: str) -> None:
+    def __init__(self, path: Path, host: str, model: str, *, per_second: int) -> None:
         """``path`` is a unix socket that leads to the gateway, ``host`` the name its route listens for."""
         self._path = path
+        self._per_second = per_second
         self._headers = {"Host": host, "Content-Type": "application/json"}
         self._body = json.dumps({"model": model, "prompt": "One", "max_tokens": _TOKENS, "temperature": 0})
         self._over = threading.Event()
@@ -70,7 +70,7 @@ class Traffic:
             while not self._over.is_set():
                 pool.submit(self._send)
                 count += 1
-                self._over.wait(max(0.0, begin + count / _PER_SECOND - time.monotonic()))
+                self._over.wait(max(0.0, begin + count / self._per_second - time.monotonic()))
 
     def _send(self) -> None:
         began = time.monotonic()
