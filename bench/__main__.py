@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -150,6 +151,8 @@ def main(  # noqa: PLR0917 - the options of a command line
     """
     given = {"runs": runs, "answers": answers, "resources": resources, "rest_seconds": rest_seconds}
     sizes = replace(QUICK if quick else Sizes(), **{key: value for key, value in given.items() if value is not None})
+    # An interrupt unwinds everything, so that no server outlives the bench; a plain SIGTERM would not.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     entries: dict[str, Any] = {}
     for name in only or list(Part):
         before = os.getloadavg()[0]
