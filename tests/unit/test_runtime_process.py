@@ -116,14 +116,15 @@ def test_a_group_that_serves_outlives_an_outage_of_dns(group: Group, tmp_path: P
     leader, worker = start_ready(group, {"LOOPBACK_NAMES_OUTAGE": str(outage)})
     outage.write_text("6")
     answers = set()
-    until_seconds = time.monotonic() + 4.5  # silence would count after three
-    while time.monotonic() < until_seconds:
+    deadline = time.monotonic() + 4.5  # silence would count after three
+    while time.monotonic() < deadline:
         answers |= {leader.ask("/readyz"), (0, worker.status()["stage"])}
         time.sleep(0.2)
     assert answers == {(200, "Ready\n"), (0, "Ready")}
 
     # What is gone is still noticed at once.
-    worker.process.kill()
+    for pid in [worker.process.pid, *children(worker.process.pid)]:
+        os.kill(pid, signal.SIGKILL)
     until(lambda: leader.ask("/readyz")[0] == 503, "out of rotation", seconds=5)
 
 
