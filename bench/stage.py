@@ -99,6 +99,8 @@ async def staged(*, audited: bool = False) -> AsyncIterator[Stage]:
         stage = Stage(plane, folder, client, board)
         await stage.namespaces([OURS, BARE, NAIVE, scenario.EDGE_NAMESPACE])
         await client.create(GATEWAY, scenario.gateway())
+        gateway = GATEWAY.path(scenario.EDGE_NAMESPACE, scenario.EDGE, "status")
+        await client.merge(gateway, scenario.programmed_gateway())
         yield stage
 
 

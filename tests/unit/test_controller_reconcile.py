@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.controller_samples import NAMESPACE, pod, resource
 from tests.unit.fake_kube import FakeKube
 from trireme_operator.controller.queue import Key
-from trireme_operator.controller.reconcile import RESYNC_SECONDS, UNSETTLED_SECONDS, Reconciler
+from trireme_operator.controller.reconcile import GATEWAY_SECONDS, RESYNC_SECONDS, UNSETTLED_SECONDS, Reconciler
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
     GATEWAY,
@@ -91,6 +91,7 @@ class World:
 GATEWAY_OBJECT: Obj = {
     "metadata": {"name": "edge", "namespace": "infra"},
     "spec": {"listeners": [{"name": "web", "protocol": "HTTP", "port": 80}]},
+    "status": {"conditions": [{"type": "Programmed", "status": "True"}]},
 }
 
 
@@ -431,6 +432,18 @@ async def test_everything_ready(world: World) -> None:
     assert (world.status["replicas"], world.status["readyReplicas"]) == (3, 3)
     assert world.status["plan"] == {"podsPerGroup": 2, "ranksPerGroup": 2, "gpusPerGroup": 0, "totalGpus": 0}
     assert await world.writes() == []
+
+
+async def test_a_gateway_that_is_being_set_up_is_looked_at_again_soon(world: World) -> None:
+    await world.reconcile()
+    world.everything_ready()
+    world.accept_route()
+    world.kube.one(GATEWAY, "edge", "infra")["status"] = {}
+    assert await world.reconcile() == GATEWAY_SECONDS
+    assert world.condition("Ready")["reason"] == "GatewayNotProgrammed"
+    world.kube.one(GATEWAY, "edge", "infra")["status"] = GATEWAY_OBJECT["status"]
+    assert await world.reconcile() == RESYNC_SECONDS
+    assert world.condition("Ready")["status"] == "True"
 
 
 async def test_a_wiped_status_comes_back_the_same(world: World) -> None:
