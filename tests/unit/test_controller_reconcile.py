@@ -80,12 +80,20 @@ class World:
         for zone, index in (("zone-a", 0), ("zone-b", 0), ("zone-b", 1)):
             self.group(zone, index)
         self.kube.add(GATEWAY, GATEWAY_OBJECT)
+        self.observe_groups()
+
+    def observe_groups(self) -> None:
+        """LeaderWorkerSet's controller has looked at every set."""
+        for name in self.kube.names(LEADER_WORKER_SET):
+            live = self.kube.one(LEADER_WORKER_SET, name)
+            live.setdefault("status", {})["observedGeneration"] = live["metadata"]["generation"]
 
     def accept_route(self) -> None:
-        told = [{"type": "Accepted", "status": "True"}, {"type": "ResolvedRefs", "status": "True"}]
+        route = self.kube.one(HTTP_ROUTE, self.kube.names(HTTP_ROUTE).copy().pop())
+        seen = {"status": "True", "observedGeneration": route["metadata"]["generation"]}
+        told = [{"type": kind, **seen} for kind in ("Accepted", "ResolvedRefs")]
         parent = {"parentRef": {"name": "edge", "namespace": "infra"}, "conditions": told}
-        name = self.kube.names(HTTP_ROUTE).copy().pop()
-        self.kube.one(HTTP_ROUTE, name)["status"] = {"parents": [parent]}
+        route["status"] = {"parents": [parent]}
 
 
 GATEWAY_OBJECT: Obj = {
@@ -296,12 +304,34 @@ async def test_a_rolling_update_is_progress(world: World) -> None:
     world.everything_ready()
     world.accept_route()
     condition = {"type": "UpdateInProgress", "status": "True"}
-    world.kube.one(LEADER_WORKER_SET, "llm-zone-b")["status"] = {"conditions": [condition]}
+    world.kube.one(LEADER_WORKER_SET, "llm-zone-b")["status"]["conditions"] = [condition]
     await world.reconcile()
     assert world.condition("Progressing")["reason"] == "RollingOut"
     assert "llm-zone-b" in world.condition("Progressing")["message"]
     assert world.condition("Available")["status"] == "True"
     assert world.condition("Ready")["reason"] == "RollingOut"
+
+
+async def test_a_new_template_is_progress_before_leader_worker_set_has_seen_it(world: World) -> None:
+    await world.reconcile()
+    world.everything_ready()
+    world.accept_route()
+    await world.reconcile()
+    assert world.condition("Ready")["status"] == "True"
+    world.spec["engine"] = {"image": "vllm/vllm-openai:next"}
+    await world.reconcile()
+    assert world.condition("Ready")["reason"] == "RollingOut"
+    assert "llm-zone-a, llm-zone-b" in world.condition("Progressing")["message"]
+    world.observe_groups()
+    await world.reconcile()
+    assert world.condition("Ready")["status"] == "True"
+
+
+async def test_groups_that_leader_worker_set_has_never_looked_at_are_starting() -> None:
+    world = World(zones=None, replicas=0, gateway=None)
+    await world.reconcile()
+    assert world.condition("Progressing")["reason"] == "Starting"
+    assert "check that its controller runs" in world.condition("Progressing")["message"]
 
 
 async def test_a_serious_cause_comes_before_one_that_passes(world: World) -> None:
@@ -542,6 +572,8 @@ async def test_without_zones_there_is_one_pool_and_one_service() -> None:
 
 async def test_scaled_to_zero_is_neither_available_nor_progressing() -> None:
     world = World(zones=None, replicas=0, gateway=None)
+    await world.reconcile()
+    world.observe_groups()
     await world.reconcile()
     assert world.condition("Available")["reason"] == "ScaledToZero"
     assert world.condition("Progressing")["status"] == "False"

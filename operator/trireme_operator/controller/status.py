@@ -176,6 +176,7 @@ def _progressing(scope: Scope, zones: Sequence[ZoneView], conditions: Conditions
     causes = [(zone, found[1]) for zone in zones if (found := zone.worst) is not None]
     causes.sort(key=lambda item: not item[1].serious)
     rolling = [zone for zone in zones if _is_rolling(scope, zone)]
+    unseen = [zone.plan.lws_name for zone in zones if _is_unseen(scope, zone)]
     if scope.errors:
         conditions.true(ConditionType.PROGRESSING, Reason.APPLY_FAILED, _sentence(scope.errors))
     elif causes and causes[0][1].serious:
@@ -185,6 +186,9 @@ def _progressing(scope: Scope, zones: Sequence[ZoneView], conditions: Conditions
         conditions.true(ConditionType.PROGRESSING, Reason.ROLLING_OUT, f"Groups are being replaced in {names}")
     elif causes:
         conditions.true(ConditionType.PROGRESSING, Reason.STARTING, _in_zone(causes[0][0]))
+    elif unseen:
+        text = f"LeaderWorkerSet has not looked at {', '.join(unseen)} yet; check that its controller runs"
+        conditions.true(ConditionType.PROGRESSING, Reason.STARTING, text)
     else:
         conditions.false(ConditionType.PROGRESSING, Reason.STABLE)
 
@@ -234,9 +238,29 @@ def _gateway_api_missing(scope: Scope) -> bool:
 
 
 def _is_rolling(scope: Scope, zone: ZoneView) -> bool:
+    """Whether groups are being replaced, or will be when LeaderWorkerSet has seen the latest template.
+
+    Both are written in one update: sigs.k8s.io/lws v0.9.0, pkg/controllers/leaderworkerset_controller.go, updateStatus.
+    """
     live = scope.children.get(LEADER_WORKER_SET, zone.plan.lws_name) or {}
     conditions = (live.get("status") or {}).get("conditions") or []
-    return any(item.get("type") == "UpdateInProgress" and item.get("status") == "True" for item in conditions)
+    if any(item.get("type") == "UpdateInProgress" and item.get("status") == "True" for item in conditions):
+        return True
+    return _observed(live) not in {0, _generation(live)}
+
+
+def _is_unseen(scope: Scope, zone: ZoneView) -> bool:
+    """Whether LeaderWorkerSet has never looked at the zone's groups."""
+    live = scope.children.get(LEADER_WORKER_SET, zone.plan.lws_name)
+    return live is not None and _observed(live) != _generation(live)
+
+
+def _observed(live: Obj) -> int:
+    return int((live.get("status") or {}).get("observedGeneration") or 0)
+
+
+def _generation(live: Obj) -> int:
+    return int((live.get("metadata") or {}).get("generation") or 0)
 
 
 def _in_zone(zone: ZoneView) -> str:
