@@ -18,7 +18,7 @@ _WARM_UP = 5
 _PARALLEL = 64
 
 
-async def measure(stage: Stage, operator: Measured, *, runs: int) -> list[Figure]:
+async def measure(stage: Stage, operator: Measured, *, runs: int) -> Figure:
     """``operator`` must serve the namespace OURS alone."""
     took: dict[str, list[float]] = {OURS: [], BARE: [], NAIVE: []}
     work: list[float] = []
@@ -50,7 +50,7 @@ async def measure(stage: Stage, operator: Measured, *, runs: int) -> list[Figure
         "operator_processor_ms_each": round(1000 * mean(work), 1),
         "reconciles_each": round(mean(rounds), 1),
     }
-    return [Figure("create_ratio", median_ratio(took[OURS], took[BARE]), runs, details)]
+    return Figure("create_ratio", median_ratio(took[OURS], took[BARE]), runs, details)
 
 
 async def _watched(stage: Stage, side: str, name: str, quiet: Callable[[], Awaitable[object]]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,12 @@ def keep(entries: Mapping[str, Any], file: Path) -> dict[str, Any]:
     return figures
 
 
-def show(figures: Mapping[str, Any], keys: Iterable[str], console: Console) -> None:
-    """The figures of ``keys`` as a table, and below it what lies behind each."""
+def show(figures: Mapping[str, Any], console: Console) -> None:
+    """The measured figures as a table, and below it what lies behind each."""
     table = Table(title="Control plane", title_justify="left", box=SIMPLE)
     for heading in ("figure", "value", "limit", "verdict", "measured over"):
         table.add_column(heading, justify="right" if heading in {"value", "limit"} else "left", no_wrap=True)
-    shown = [limit for limit in LIMITS if limit.key in keys and figures[limit.key]["value"] is not None]
+    shown = [limit for limit in LIMITS if limit.key in figures]
     for limit in shown:
         found = figures[limit.key]
         verdict = found["status"]
