@@ -177,6 +177,19 @@ async def test_a_foreign_edit_of_what_we_render_is_undone_and_an_addition_is_lef
     assert service["metadata"]["annotations"]["example.com/note"] == "keep me"
 
 
+@pytest.mark.parametrize("kind", [SERVICE, LEADER_WORKER_SET], ids=lambda kind: kind.kind)
+async def test_a_key_added_to_a_selector_is_undone(world: World, kind: Kind) -> None:
+    await world.reconcile()
+    name = "llm-http" if kind == SERVICE else "llm-zone-a"
+    spec = world.kube.one(kind, name)["spec"]
+    if kind == LEADER_WORKER_SET:
+        spec["leaderWorkerTemplate"]["workerTemplate"]["spec"]["nodeSelector"]["nowhere"] = "1"
+    else:
+        spec["selector"]["nowhere"] = "1"
+    assert await world.writes() == [("apply", kind.kind, name)]
+    assert await world.writes() == []
+
+
 async def test_a_removed_zone_is_pruned_and_foreign_objects_are_not(world: World) -> None:
     await world.reconcile()
     label = {"trireme.dev/cluster": "llm", "app.kubernetes.io/managed-by": "trireme"}
@@ -405,6 +418,29 @@ async def test_an_invalid_resource_is_a_condition_and_its_children_stay(world: W
     assert "spec.parallelism.tensor" in accepted["message"]
     assert len(world.kube.names(LEADER_WORKER_SET)) == 2
     assert await world.writes() == []
+
+
+async def test_nothing_is_claimed_of_a_resource_that_became_invalid(world: World) -> None:
+    await world.reconcile()
+    world.everything_ready()
+    world.accept_route()
+    await world.reconcile()
+    valid = copy.deepcopy(world.spec)
+    world.spec["podTemplate"] = {"spec": {"hostNetwork": True}}
+    await world.reconcile()
+    assert {item["type"]: item["status"] for item in world.status["conditions"]} == {
+        "Accepted": "False",
+        "Available": "Unknown",
+        "Progressing": "Unknown",
+        "RoutesProgrammed": "Unknown",
+        "Ready": "False",
+    }
+    assert world.condition("Available")["reason"] == "InvalidSpec"
+    assert "weights are not moved until the spec is corrected" in world.condition("Available")["message"]
+    assert await world.writes() == []
+    world.kube.one(INFERENCE_CLUSTER, "llm")["spec"] = valid
+    await world.reconcile()
+    assert world.condition("Available")["status"] == "True"
 
 
 @pytest.mark.parametrize(

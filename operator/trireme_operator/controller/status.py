@@ -89,17 +89,25 @@ def compute(
 
 
 def compute_invalid(raw: Obj, error: InvalidResource, now: datetime) -> Obj:
-    """The status of a resource that breaks a rule: nothing is touched, so what was known of the children stays."""
+    """The status of a resource that breaks a rule: nothing is touched, so of groups and traffic nothing is claimed.
+
+    What the status said of the zones stays, as what was last seen.
+    """
     metadata, live = raw["metadata"], raw.get("status") or {}
     generation = int(metadata.get("generation") or 0)
     conditions = Conditions(live.get("conditions") or [], generation=generation, now=now)
     text = f"{error}; the running groups stay as they are"
     conditions.false(ConditionType.ACCEPTED, Reason.INVALID_SPEC, text)
+    unseen = (
+        "Groups are not looked at and weights are not moved until the spec is corrected; see the condition Accepted"
+    )
+    for kind in (ConditionType.AVAILABLE, ConditionType.PROGRESSING):
+        conditions.unknown(kind, Reason.INVALID_SPEC, unseen)
+    if any(item.get("type") == ConditionType.ROUTES_PROGRAMMED for item in live.get("conditions") or []):
+        conditions.unknown(ConditionType.ROUTES_PROGRAMMED, Reason.INVALID_SPEC, unseen)
     conditions.false(ConditionType.READY, Reason.INVALID_SPEC, text)
     ours = [item.model_dump(mode="json", by_alias=True) for item in conditions.all()]
-    types = {item["type"] for item in ours}
-    kept = [item for item in live.get("conditions") or [] if item.get("type") in set(ConditionType) - types]
-    return {**live, "conditions": [*ours, *kept], "observedGeneration": generation}
+    return {**live, "conditions": ours, "observedGeneration": generation}
 
 
 async def write_if_changed(api: KubeApi, raw: Obj, status: Obj) -> bool:
