@@ -10,7 +10,7 @@ from pathlib import Path
 from e2e.cluster.provider import ClusterError
 
 NEEDED_BYTES = 25 * 10**9
-"""The cache after a build from nothing, with the images in the stores of all nodes (measured with the real engine)."""
+"""What a build from nothing with the real engine took, the images in the stores of all nodes included."""
 
 _BLOCK_BYTES = 512
 """The unit of ``st_blocks``, whatever the file system's own is."""
@@ -21,12 +21,13 @@ def require_room(directory: Path, *, needed: int = NEEDED_BYTES) -> None:
     free = shutil.disk_usage(_existing(directory)).free
     if free >= needed:  # which spares the look at every file
         return
-    used = _used(directory)
-    if used + free < needed:
+    used = _used(directory, enough=needed - free)
+    missing = needed - used - free
+    if missing > 0:
         raise ClusterError(
             f"the disk of {directory} has {_gigabytes(free)} free: images and nodes take {_gigabytes(needed)}, of "
-            f"which {_gigabytes(used)} are there already; free {_gigabytes(needed - used - free)}, or set TRIREME_CACHE to "
-            "a directory on a larger disk"
+            f"which {_gigabytes(used)} are there already; free {_gigabytes(missing)}, or set TRIREME_CACHE to a "
+            "directory on a larger disk"
         )
 
 
@@ -35,8 +36,8 @@ def _existing(directory: Path) -> Path:
     return next(each for each in (absolute, *absolute.parents) if each.exists())
 
 
-def _used(directory: Path) -> int:
-    """Bytes on the disk of ``directory``; what is mounted below it lies elsewhere."""
+def _used(directory: Path, *, enough: int) -> int:
+    """Bytes on the disk of ``directory``, counted until they are ``enough``; what is mounted below lies elsewhere."""
     total = 0
     device = _existing(directory).stat().st_dev
     for path, directories, files in os.walk(directory):
@@ -47,6 +48,8 @@ def _used(directory: Path) -> int:
                     total += status.st_blocks * _BLOCK_BYTES
                 elif name in directories:
                     directories.remove(name)
+        if total >= enough:
+            break
     return total
 
 
