@@ -186,7 +186,7 @@ async def test_a_gateway_is_believed_when_it_is_up_and_spoke_of_this_route(bench
     await bench.hands.create(GATEWAY, {"metadata": meta, "spec": {"gatewayClassName": "test", "listeners": listeners}})
     await bench.reconcile()
     route = (await bench.api.list(HTTP_ROUTE, bench.namespace))[0]["metadata"]
-    told = {"status": "True", "reason": "x", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    told: Obj = {"status": "True", "reason": "x", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
 
     async def spoken_of(generation: int) -> None:
         conditions = [told | {"type": kind, "observedGeneration": generation} for kind in ("Accepted", "ResolvedRefs")]
