@@ -15,6 +15,8 @@ from trireme_runtime import fetch, members
 from trireme_runtime.members import Member
 
 _TIMEOUT_SECONDS = 1.0
+_LOOKUP_SECONDS = 0.5
+"""One lost answer and a lookup that hangs must not add up to silence: 1 s until asked, 1 s asked, this, below 3 s."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Peer:
         self._lookup: _Lookup | None = None
 
     def ask(self) -> Member:
-        """What the peer says about itself, within 3 seconds.
+        """What the peer says about itself, within 2.5 seconds.
 
         Raises fetch.RefusedError for a proof that it does not serve, fetch.UnreachableError for silence and
         ValueError for an answer that is none of a launcher.
@@ -75,7 +77,7 @@ class Peer:
         """The address of the name; raises RefusedError when it does not exist, UnreachableError without an answer."""
         # One that hangs is waited for again, so that a dead DNS does not fill the pod with threads.
         lookup = self._lookup = self._lookup or _Lookup(self._name, self._port)
-        if not lookup.done.wait(_TIMEOUT_SECONDS):
+        if not lookup.done.wait(_LOOKUP_SECONDS):
             raise fetch.UnreachableError(f"the name {self._name} cannot be resolved: no answer")
         self._lookup = None
         if lookup.address:

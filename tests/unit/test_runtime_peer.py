@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 
 from tests.unit.pods import free_port
-from trireme_runtime import peer
+from trireme_runtime import watch
 from trireme_runtime.fetch import RefusedError, UnreachableError
 from trireme_runtime.peer import Peer
+from trireme_runtime.pulse import SILENT_SECONDS
 
 NAME = "g-0-1.g.ns"
 FIRST, SECOND = "127.0.14.1", "127.0.14.2"
@@ -155,10 +157,23 @@ def test_a_closed_port_is_a_proof_whatever_dns_says(dns: Dns, port: int, answer:
         found.ask()
 
 
-def test_a_lookup_that_hangs_is_waited_for_once_and_holds_nobody_up(
-    dns: Dns, port: int, pods: ExitStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(peer, "_TIMEOUT_SECONDS", 0.1)
+def test_one_lost_answer_is_no_silence_while_dns_hangs(dns: Dns, port: int, pods: ExitStack) -> None:
+    found = Peer(NAME, port)
+    with launcher(FIRST, port, "uid-1"):
+        found.ask()
+    released = threading.Event()
+    dns.before = lambda: released.wait(10)
+    with socket.create_server((FIRST, port)):  # takes the connection and never answers
+        began = time.monotonic()
+        with pytest.raises(UnreachableError, match="timed out"):
+            found.ask()
+        assert watch.INTERVAL_SECONDS + time.monotonic() - began < SILENT_SECONDS
+    pods.enter_context(launcher(FIRST, port, "uid-1"))
+    assert found.ask().pod_uid == "uid-1"
+    released.set()
+
+
+def test_a_lookup_that_hangs_is_waited_for_once_and_holds_nobody_up(dns: Dns, port: int, pods: ExitStack) -> None:
     released = threading.Event()
     dns.before = lambda: released.wait(10)
     found = Peer(NAME, port)
@@ -166,7 +181,6 @@ def test_a_lookup_that_hangs_is_waited_for_once_and_holds_nobody_up(
         with pytest.raises(UnreachableError, match="cannot be resolved: no answer"):
             found.ask()
     assert dns.asked == 1
-    monkeypatch.setattr(peer, "_TIMEOUT_SECONDS", 1.0)
     pods.enter_context(launcher(FIRST, port, "uid-1"))
     released.set()
     assert found.ask().pod_uid == "uid-1"
