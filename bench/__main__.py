@@ -143,7 +143,7 @@ PARTS: dict[Part, Callable[[Sizes, KeepFn], Coroutine[Any, Any, None]]] = {
 def main(  # noqa: PLR0917 - the options of a command line
     only: Annotated[list[Part] | None, typer.Option(help="Measure these parts only.")] = None,
     quick: Annotated[  # noqa: FBT002 - a flag of a command line
-        bool, typer.Option(help="Small runs, which decide nothing: about two minutes.")
+        bool, typer.Option(help="Small runs, which decide nothing.")
     ] = False,
     runs: Annotated[int | None, typer.Option(help="Pairs of create and bare apply.", min=1)] = None,
     answers: Annotated[int | None, typer.Option(help="Deleted children, and pods made ready.", min=1)] = None,

@@ -90,7 +90,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     """The measured figures as a table, and below it what lies behind each."""
     table = Table(title="Control plane", title_justify="left", box=SIMPLE)
     for heading in ("figure", "value", "limit", "verdict", "measured over"):
-        table.add_column(heading, justify="right" if heading in {"value", "limit"} else "left", no_wrap=True)
+        table.add_column(heading, justify="right" if heading in {"value", "limit"} else "left", overflow="fold")
     shown = [limit for limit in LIMITS if limit.key in figures]
     for limit in shown:
         found = figures[limit.key]
