@@ -259,10 +259,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", metavar="PHASE", help="run these phases and `down` (repeat it)")
     parser.add_argument("--keep-cluster", action="store_true", help="leave the cluster running at the end")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupted)
-
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
     every = phases(FOLDER)
     known = [phase.name for phase in every]
     for name in options.only or ():
@@ -274,6 +270,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (phase.always and not options.keep_cluster)
         or (not phase.always and (not options.only or phase.name in options.only))
     ]
+    signal.signal(signal.SIGTERM, _interrupted)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
     try:
         _ensure_compiler()
         outcomes = run_all(chosen, FOLDER, rescue=_rescue)

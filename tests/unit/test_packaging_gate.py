@@ -189,8 +189,13 @@ def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down() -> None:
     assert [phase.name for phase in gate.phases(Path("build/test")) if phase.always] == ["down"]
 
 
-def test_an_unknown_phase_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_phase_is_refused_with_the_known_ones_and_nothing_is_removed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(gate, "FOLDER", tmp_path)
+    (tmp_path / "unit.xml").touch()
     with pytest.raises(SystemExit):
         gate.main(["--only", "e3e"])
 
+    assert (tmp_path / "unit.xml").exists()
     assert "there is no such phase, only check, integration" in capsys.readouterr().err
