@@ -91,6 +91,10 @@ bench: bootstrap ## Measure
 drills: bootstrap ## Break things on purpose on the real cluster and measure what follows
 	@$(PY) -m e2e.drills
 
+.PHONY: campaign
+campaign: bootstrap ## The property tests for HOURS (default 1), seeded; goes on where it was stopped
+	@$(PY) -m e2e.campaign $(HOURS)
+
 # ---- what is generated -----------------------------------------------------------------------------------
 
 .PHONY: generate
