@@ -45,7 +45,26 @@ FLAGS = [
     "\x85--port",
     "",
 ]
-QUANTITIES = [0, 1, 8, -5, "8", "500m", "0.5", "1Gi", "1024Mi", "1073741824", "1G", "16Gi", "0.1234567891", "1e3", "-1", "Gi", "1E", "9" * 33]
+QUANTITIES = [
+    0,
+    1,
+    8,
+    -5,
+    "8",
+    "500m",
+    "0.5",
+    "1Gi",
+    "1024Mi",
+    "1073741824",
+    "1G",
+    "16Gi",
+    "0.1234567891",
+    "1e3",
+    "-1",
+    "Gi",
+    "1E",
+    "9" * 33,
+]
 
 
 def one(values: list[Any]) -> Maker:
@@ -53,7 +72,10 @@ def one(values: list[Any]) -> Maker:
     return lambda chance: copy.deepcopy(chance.choice(values))
 
 
-def mostly(good: Maker, odd: Maker = one(ODD), *, of: int = 60) -> Maker:
+_ODD = one(ODD)
+
+
+def mostly(good: Maker, odd: Maker = _ODD, *, of: int = 60) -> Maker:
     """A good value, and once in a while (1 of ``of``) an odd one."""
     return lambda chance: (odd if chance.randrange(of) == 0 else good)(chance)
 
@@ -125,15 +147,15 @@ _GATEWAY = fields(
         pick(["a.example.com", "*.example.com"], ["10.0.0.1", "a..b", "A.com", "-a", "a:80", "*", "\u00fc.de", ""])
     ),
     paths=lists(
-        pick(["/v1", "/", "/it's", "/a%20"], ["v1", "/a//b", "/a/../b", "/a/.", "/..", "/a%2Fb", "/a b", "/%", "/\u00e9"]),
+        pick(
+            ["/v1", "/", "/it's", "/a%20"], ["v1", "/a//b", "/a/../b", "/a/.", "/..", "/a%2Fb", "/a b", "/%", "/\u00e9"]
+        ),
         least=1,
     ),
 )
 _COMMON: dict[str, Maker] = {
     "engine": _ENGINE,
-    "parallelism": fields(
-        {}, tensor=pick([1, 2, 4, 8, 128], [3, 0, 129]), pipeline=pick([1, 2, 4], [3, 128, 129])
-    ),
+    "parallelism": fields({}, tensor=pick([1, 2, 4, 8, 128], [3, 0, 129]), pipeline=pick([1, 2, 4], [3, 128, 129])),
     "accelerator": fields(
         {},
         resource=pick(["cpu", "nvidia.com/gpu"], ["gpu", "a/b", "a/b\n", "A/b", ""]),
@@ -159,13 +181,13 @@ _LABELS = mostly(one([{"a": "b"}, {}]), one([{"a/b/c": "x"}, {"a": "-"}, {"": ""
 
 def document(seed: int) -> Document:
     """The document of a seed; about every third one is good."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311  (no secret)
     metadata = {"name": _NAMES(chance)}
     for name, make in (("labels", _LABELS), ("annotations", _LABELS), ("nmae", one([1]))):
         if chance.randrange(20 if name != "nmae" else 100) == 0:
             metadata[name] = make(chance)
     spec = _SPECS[chance.choice([0, 0, 0, 1, 1, 1, 2])](chance)
-    status = {"status": {}} if chance.randrange(10) == 0 else {}
+    status: Document = {"status": {}} if chance.randrange(10) == 0 else {}
     return {
         "apiVersion": "trireme.dev/v1alpha1",
         "kind": "InferenceCluster",

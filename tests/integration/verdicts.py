@@ -52,9 +52,7 @@ async def of_server(hands: Hands, namespace: str, document: dict[str, Any], offl
     """What the server says to creating the document. CEL messages are told from values by those of ``offline``."""
     path = INFERENCE_CLUSTER.path(namespace)
     query = {"fieldValidation": "Strict", "dryRun": "All"}
-    status, _, raw = await hands.api._request(
-        "POST", path, query=query, body=document, content_type="application/json"
-    )
+    status, _, raw = await hands.api._request("POST", path, query=query, body=document, content_type="application/json")
     answer = json.loads(raw)
     if status in {200, 201}:
         return Said(accepted=True, complete=True, broken=frozenset())

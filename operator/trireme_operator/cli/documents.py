@@ -59,7 +59,9 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+|0b[01]+|0[0-7]+)$"), list("-+0123456789")
 )
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"), list("-+.0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
 )
 
 
@@ -71,7 +73,9 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is there twice (line {line})")
         seen.add(key.value)
     loader.flatten_mapping(node)
-    return {loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value}
+    return {
+        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value
+    }
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
@@ -102,7 +106,7 @@ def read(files: Sequence[str]) -> Read:
 def _bodies(file: str, shown: str) -> Iterator[Any]:
     try:
         text = sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
-        bodies = [body for body in yaml.load_all(text, Loader=_Loader) if body is not None]  # noqa: S506  (a SafeLoader)
+        bodies = [body for body in yaml.load_all(text, Loader=_Loader) if body is not None]
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableError(f"{shown}: {error}") from None
     except (yaml.YAMLError, ValueError) as error:

@@ -99,14 +99,18 @@ def _table(console: Console, cluster: InferenceCluster, planned: ClusterPlan) ->
         f"a group: {group['worldSize']} ranks (tensor {group['tensor']} x pipeline {group['pipeline']}) in"
         f" {group['pods']} pods of {group['ranksPerPod']}"
     )
-    console.print(f"devices: {devices['total']} {devices['resource']} for {shown['groups']} groups" if devices["perGroup"]
-                  else f"devices: none, ranks run on the processor; {shown['groups']} groups")  # fmt: skip
-    ranks = Table("node rank", "role", "ranks as rank (pipeline, tensor)", title="pods of a group", title_justify="left")
+    counted = f"{devices['total']} {devices['resource']}" if devices["perGroup"] else "none, ranks run on the processor"
+    console.print(f"devices of {shown['groups']} groups: {counted}")
+    ranks = Table(
+        "node rank", "role", "ranks as rank (pipeline, tensor)", title="pods of a group", title_justify="left"
+    )
     for pod in shown["pods"]:
         listed = "  ".join(f"{rank['rank']} ({rank['pipeline']}, {rank['tensor']})" for rank in pod["ranks"])
         ranks.add_row(str(pod["nodeRank"]), pod["role"], listed)
     console.print(ranks)
-    zones = Table("zone", "groups", "weight", "share", "LeaderWorkerSet", "Service", title="zones", title_justify="left")
+    zones = Table(
+        "zone", "groups", "weight", "share", "LeaderWorkerSet", "Service", title="zones", title_justify="left"
+    )
     for zone in shown["zones"]:
         share = f"{zone['sharePermille'] // 10}.{zone['sharePermille'] % 10} %"
         cells = (zone["name"] or "any", str(zone["groups"]), str(zone["weight"]), share)

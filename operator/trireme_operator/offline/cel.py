@@ -3,7 +3,8 @@
 The evaluator is ``common-expression-language`` (docs/adr/0006-offline-rules.md says why and where it differs). It
 brings the core of CEL; what rules use beyond that is registered here, and only here: quantities, and the extensions
 for strings. Sources: https://kubernetes.io/docs/reference/using-api/cel/ and
-k8s.io/apiserver v0.36.3, pkg/cel/library/quantity.go; k8s.io/apimachinery v0.36.3, pkg/api/resource/quantity.go (ParseQuantity).
+k8s.io/apiserver v0.36.3, pkg/cel/library/quantity.go;
+k8s.io/apimachinery v0.36.3, pkg/api/resource/quantity.go (ParseQuantity).
 """
 
 from __future__ import annotations

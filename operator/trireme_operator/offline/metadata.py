@@ -48,9 +48,7 @@ def malformed(metadata: Any) -> Iterator[Finding]:
     for name in metadata.keys() - _FIELDS:
         near = difflib.get_close_matches(name, _FIELDS, n=1)
         hint = f": did you mean {near[0]}?" if near else ""
-        yield Finding(
-            f"metadata.{name}", Rule.UNKNOWN_FIELD, f"there is no such field{hint}", shown(metadata[name])
-        )
+        yield Finding(f"metadata.{name}", Rule.UNKNOWN_FIELD, f"there is no such field{hint}", shown(metadata[name]))
     for name in _TEXTS:
         if not isinstance(metadata.get(name), str | None):
             yield Finding(f"metadata.{name}", Rule.TYPE, "must be text", shown(metadata[name]), "string")
@@ -76,7 +74,9 @@ def findings(metadata: dict[str, Any]) -> Iterator[Finding]:
         if not _is_qualified_name(key):
             yield Finding("metadata.labels", Rule.NAME, f"{key!r} must be a label's key, [PREFIX/]NAME", shown(key))
         if value and not (len(value) <= _LONGEST_PART and matches(value, _PART)):
-            message = f"the value of {key} must be at most 63 letters, digits and - _ . , with a letter or digit at both ends"
+            message = (
+                f"the value of {key} must be at most 63 letters, digits and - _ . , with a letter or digit at both ends"
+            )
             yield Finding("metadata.labels", Rule.NAME, message, shown(value))
     annotations = metadata.get("annotations") or {}
     for key in annotations:

@@ -3,8 +3,8 @@
 Fields correspond by name and items of a keyed list by their keys; items of any other list correspond to nothing. A
 node that is equal to what it was, or inside of one that is, keeps its old faults (ratcheting): the server refuses an
 update only for what it changes.
-Source: k8s.io/apiserver v0.36.3, pkg/cel/common/values.go (CorrelatedObject), and pkg/apiserver/validation/ratcheting.go
-of k8s.io/apiextensions-apiserver v0.36.3.
+Sources: pkg/apiserver/validation/ratcheting.go and pkg/apiserver/schema/cel/validation.go of
+k8s.io/apiextensions-apiserver v0.36.3.
 """
 
 from __future__ import annotations

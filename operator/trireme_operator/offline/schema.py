@@ -42,6 +42,15 @@ _KNOWN: Final = frozenset(
 )
 _SMALLEST_INT32: Final = -(2**31)
 _LARGEST_INT32: Final = 2**31 - 1
+_TYPES: Final = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
 _ARTICLES: Final = {"integer": "an integer", "object": "an object", "array": "a list", "string": "text"}
 
 
@@ -83,30 +92,16 @@ def duplicates(value: Any, schema: Schema, path: str) -> Iterator[Finding]:
 
 
 def _type(value: Any, schema: Schema, path: str) -> Iterator[Finding]:
-    wanted = ("integer", "string") if schema.get("x-kubernetes-int-or-string") else (schema.get("type"),)
-    if wanted == (None,) or _name_of_type(value) in wanted:
+    wanted = ["integer", "string"] if schema.get("x-kubernetes-int-or-string") else [str(schema.get("type", ""))]
+    if wanted == [""] or _name_of_type(value) in wanted:
         return
-    spelled = " or ".join(_ARTICLES.get(str(name), str(name)) for name in wanted)
+    spelled = " or ".join(_ARTICLES.get(name, name) for name in wanted)
     yield Finding(path, Rule.TYPE, f"must be {spelled}, not {_name_of_type(value)}", shown(value), "|".join(wanted))
 
 
 def _name_of_type(value: Any) -> str:
     """The name that JSON Schema has for the type of a value that was read from JSON or YAML."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
+    return _TYPES[type(value)]
 
 
 def _enum(value: Any, schema: Schema, path: str) -> Iterator[Finding]:
