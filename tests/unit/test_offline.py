@@ -114,6 +114,13 @@ def test_metadata(metadata: dict[str, Any], expected: set[tuple[str, str]]) -> N
     assert said(raw() | {"metadata": metadata}) == expected
 
 
+def test_the_blamed_field_is_shown_with_its_value_and_the_operator_adds_its_own() -> None:
+    document = raw(replicas=2, zones=[{"name": "a"}], podTemplate={"spec": {"hostPID": True}})
+    found = {finding.path: finding for finding in judge(document).findings}
+    assert found.keys() == {"spec.replicas", "spec.podTemplate.spec.hostPID"}
+    assert (found["spec.replicas"].rule, found["spec.replicas"].value) == (Rule.CEL, "2")
+
+
 def test_another_version_is_refused() -> None:
     assert said(raw() | {"apiVersion": "trireme.dev/v9"}) == {("apiVersion", "identity")}
 
@@ -263,10 +270,10 @@ def test_defaults_take_the_place_of_nulls_and_other_nulls_go() -> None:
             "any": {"x-kubernetes-preserve-unknown-fields": True},
         }
     }
-    value = {"a": None, "l": [{"x": None}, {}], "any": {"n": None}}
+    value: dict[str, Any] = {"a": None, "l": [{"x": None}, {}], "any": {"n": None}}
     fill_defaults(value, node)
     assert value == {"a": {"b": 1}, "l": [{"x": 2}, {"x": 2}], "any": {"n": None}}
-    value["a"]["c"] = None  # type: ignore[index]
+    value["a"] = {"b": 1, "c": None}
     drop_nulls(value, node)
     assert value == {"a": {"b": 1}, "l": [{"x": 2}, {"x": 2}], "any": {"n": None}}
 

@@ -29,6 +29,10 @@ def validate(
     """
     documents = resources(files)
     before = {document.name: document.body for document in resources([old])} if old is not None else {}
+    if old is not None:
+        for document in documents:
+            if document.name not in before:
+                note(f"{document}: is not in {old}, so it is judged as a new resource")
     verdicts = [(document, judge(document.body, old=before.get(document.name))) for document in documents]
     if output is Format.TABLE:
         _table(verdicts)

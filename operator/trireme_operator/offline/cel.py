@@ -76,7 +76,8 @@ def _judge(rule: dict[str, str], value: Any, path: str, old: Old) -> Iterator[Fi
         yield Finding(path, Rule.CEL, f"{error} evaluating rule: {rule['message']}", shown(value), text)
         return
     if kept is not True:
-        yield Finding(path + rule.get("fieldPath", ""), Rule.CEL, _message(rule, variables), _value(value), text)
+        field = rule.get("fieldPath", "")
+        yield Finding(path + field, Rule.CEL, _message(rule, variables), _value(value, field), text)
 
 
 def _message(rule: dict[str, str], variables: dict[str, Any]) -> str:
@@ -92,9 +93,11 @@ def _message(rule: dict[str, str], variables: dict[str, Any]) -> str:
     return rule["message"].strip()
 
 
-def _value(value: Any) -> str:
-    """A scalar as it stands; an object or list says too much to be shown."""
-    return "" if isinstance(value, dict | list) else shown(value)
+def _value(value: Any, field: str) -> str:
+    """The blamed field below the value: a scalar as it stands; an object or list says too much to be shown."""
+    for name in field.split(".")[1:]:
+        value = value.get(name) if isinstance(value, dict) else None
+    return "" if isinstance(value, dict | list | None) else shown(value)
 
 
 def _evaluate(text: str, variables: dict[str, Any]) -> Any:

@@ -58,7 +58,8 @@ def judge(document: dict[str, Any], *, old: dict[str, Any] | None = None) -> Ver
     if any(finding.rule in BLOCKING for finding in faults):
         return Verdict(tuple(faults), complete=False)
     faults += cel.findings(new, node, "", before)
-    return Verdict(tuple(faults)) if faults else Verdict(tuple(_accepted(new)))
+    found_at = {finding.path for finding in faults}
+    return Verdict((*faults, *(finding for finding in _accepted(new) if finding.path not in found_at)))
 
 
 def defaulted(document: dict[str, Any]) -> dict[str, Any]:
