@@ -28,6 +28,8 @@ _BY_TEXT = {
     r" in body should have at least \d+ items$": Rule.MIN_ITEMS,
     r"must be an object for an array of list-type map$": Rule.DUPLICATE,
 }
+_FAILED = re.compile(r"(?: evaluating rule|signature for rule): (.*)$", re.DOTALL)
+"""A rule that could not be evaluated, with its message; why is said in each evaluator's own words."""
 _RANGE = re.compile(r"Checked value must be of type integer with format int32 in (\S+)$")
 
 
@@ -67,7 +69,10 @@ async def of_server(hands: Hands, namespace: str, document: dict[str, Any], offl
 
 
 def _key(finding: Finding) -> str:
-    return f"cel: {finding.message}" if finding.rule is Rule.CEL else str(finding.rule)
+    if finding.rule is not Rule.CEL:
+        return str(finding.rule)
+    failed = _FAILED.search(finding.message)
+    return f"cel fails: {failed[1]}" if failed else f"cel: {finding.message}"
 
 
 def _unreadable(message: str) -> set[tuple[str, str]]:
@@ -84,14 +89,17 @@ def _broken(cause: dict[str, str], messages: set[str]) -> tuple[str, str]:
     field, message = cause["field"].replace("<nil>", ""), cause["message"]
     if out_of_range := _RANGE.search(message):
         return out_of_range[1], str(Rule.FORMAT)
-    if cause["reason"] in _BY_REASON:
-        return field, str(_BY_REASON[cause["reason"]])
-    for pattern, rule in _BY_TEXT.items():
-        if re.search(pattern, message):
-            return field, str(rule)
+    keyword = _BY_REASON.get(cause["reason"]) or next(
+        (rule for pattern, rule in _BY_TEXT.items() if re.search(pattern, message)), None
+    )
+    return field, str(keyword) if keyword else _rule(field, message, messages)
+
+
+def _rule(field: str, message: str, messages: set[str]) -> str:
+    """A rule in CEL by its message, in front of which the server sets the value; else a name's own rule."""
+    if failed := _FAILED.search(message):
+        return f"cel fails: {failed[1]}"
     for key in sorted(messages, key=len, reverse=True):
         if message.endswith(": " + key.removeprefix("cel: ")):
-            return field, key
-    if field.startswith("metadata."):
-        return field, str(Rule.NAME)
-    return field, f"cel: {message}"
+            return key
+    return str(Rule.NAME) if field.startswith("metadata.") else f"cel: {message}"

@@ -28,6 +28,7 @@ _LITERAL_OR_SIZE: Final = re.compile(r"""r?'(?:\\.|[^'\\])*'|r?"(?:\\.|[^"\\])*"
 _QUANTITY: Final = re.compile(r"^([+-]?)([0-9]*)(?:\.([0-9]*))?(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?[0-9]+)?\Z")
 _SMALLEST: Final = Fraction(1, 10**9)
 _LARGEST: Final = 2**63 - 1
+_FAR: Final = 64  # powers of ten that are beyond both ends, whatever they are taken of
 
 # The evaluator logs what a function of ours raises; it becomes a finding, and that says it all.
 logging.getLogger("cel").setLevel(logging.CRITICAL)
@@ -139,6 +140,8 @@ def _amount(text: str) -> Fraction:
     if found is None or not text:
         raise ValueError(f"{text!r} is no quantity: write a number with an optional unit, such as 500m, 2 or 16Gi")
     sign, whole, part, unit = found.groups("")
+    if unit[-1:].isdigit():
+        unit = f"e{max(-_FAR, min(_FAR, int(unit[1:])))}"
     size = value_of(f"{whole or 0}.{part or 0}{unit}")
     size = min(-(-size // _SMALLEST) * _SMALLEST, Fraction(_LARGEST))
     return -size if sign == "-" else size
