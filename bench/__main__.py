@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -46,43 +47,47 @@ class Sizes:
 QUICK = Sizes(runs=20, answers=20, counted=5, resources=50, starts=3, restarts=2, rest_seconds=20)
 
 
-async def single(sizes: Sizes) -> list[Figure]:
+KeepFn = Callable[[Figure], None]
+"""Called with each figure as soon as it is measured, so that a run that is cut off has not been in vain."""
+
+
+async def single(sizes: Sizes, keep: KeepFn) -> None:
     """One resource at a time, without an audit log, which would cost time."""
-    figures = []
     async with staged() as stage:
         with step("start the operator on an empty cluster"):
-            figures.append(await starting.empty(stage, runs=sizes.starts))
+            keep(await starting.empty(stage, runs=sizes.starts))
         with operator.running(stage.user(OPERATOR_USER), stage.operator_log, namespaces=OURS) as process:
             await process.answers()
             with step(f"create {sizes.runs} resources, each beside a bare apply"):
-                figures += await create.measure(stage, process, runs=sizes.runs)
+                keep(await create.measure(stage, process, runs=sizes.runs))
             with step(f"make the last pod ready, {sizes.answers} times"):
-                figures.append(await latency.readiness(stage, process, runs=sizes.answers))
-    return figures
+                keep(await latency.readiness(stage, process, runs=sizes.answers))
 
 
-async def counts(sizes: Sizes) -> list[Figure]:
+async def counts(sizes: Sizes, keep: KeepFn) -> None:
     """What is written, by the audit log."""
     async with staged(audited=True) as stage:
         with operator.running(stage.user(OPERATOR_USER), stage.operator_log) as process:
             await process.answers()
             with step(f"count the writes for {sizes.counted} resources"):
                 log = AuditLog(stage.plane.audit_log)
-                return await writes.measure(stage, process, log, resources=sizes.counted)
+                for figure in await writes.measure(stage, process, log, resources=sizes.counted):
+                    keep(figure)
 
 
-async def many(sizes: Sizes) -> list[Figure]:
+async def many(sizes: Sizes, keep: KeepFn) -> None:
     """Many resources at once; the baseline has an API server of its own before and after, both as new."""
     owners = crowd.crowd(sizes.resources)
     async with crowded_stage() as stage:
-        bare = [await _bare_burst(stage, owners)]
+        before = await _bare_burst(stage, owners)
     async with crowded_stage() as stage:
-        figures, burst = await _life(stage, owners, sizes)
+        burst = await _life(stage, owners, sizes, keep)
     async with crowded_stage() as stage:
-        bare.append(await _bare_burst(stage, owners))
+        for figure in crowd.burst_figures(burst, [before, await _bare_burst(stage, owners)]):
+            keep(figure)
         with step(f"restart {sizes.restarts} times among {len(owners)} resources"):
-            figures += await _restarts(stage, owners, sizes)
-    return [*crowd.burst_figures(burst, bare), *figures]
+            for figure in await _restarts(stage, owners, sizes):
+                keep(figure)
 
 
 @asynccontextmanager
@@ -98,7 +103,7 @@ async def _bare_burst(stage: Stage, owners: Sequence[Owner]) -> float:
         return await crowd.bare_burst(stage, owners)
 
 
-async def _life(stage: Stage, owners: Sequence[Owner], sizes: Sizes) -> tuple[list[Figure], crowd.Burst]:
+async def _life(stage: Stage, owners: Sequence[Owner], sizes: Sizes, keep: KeepFn) -> crowd.Burst:
     """One operator from the empty cluster through the burst and a time at rest, to the empty cluster again."""
     log = AuditLog(stage.plane.audit_log)
     with operator.running(stage.user(OPERATOR_USER), stage.operator_log) as process:
@@ -110,12 +115,14 @@ async def _life(stage: Stage, owners: Sequence[Owner], sizes: Sizes) -> tuple[li
             await crowd.settle(stage, owners, process)
         memory.append(process.resident_mb)
         with step(f"delete one child, {sizes.answers} times"):
-            figures = [await latency.drift(stage, process, owners, runs=sizes.answers)]
+            keep(await latency.drift(stage, process, owners, runs=sizes.answers))
         with step(f"rest for {sizes.rest_seconds} s", expected_seconds=sizes.rest_seconds):
-            figures.append(await crowd.rest(process, log, resources=len(owners), seconds=sizes.rest_seconds))
+            keep(await crowd.rest(process, log, resources=len(owners), seconds=sizes.rest_seconds))
         await crowd.delete(stage, owners, process)
         memory.append(process.resident_mb)
-    return [*figures, *crowd.memory_figures(memory, len(owners))], burst
+    for figure in crowd.memory_figures(memory, len(owners)):
+        keep(figure)
+    return burst
 
 
 async def _restarts(stage: Stage, owners: Sequence[Owner], sizes: Sizes) -> list[Figure]:
@@ -126,7 +133,7 @@ async def _restarts(stage: Stage, owners: Sequence[Owner], sizes: Sizes) -> list
     return await starting.crowded(stage, owners, AuditLog(stage.plane.audit_log), runs=sizes.restarts)
 
 
-PARTS: dict[Part, Callable[[Sizes], Coroutine[Any, Any, list[Figure]]]] = {
+PARTS: dict[Part, Callable[[Sizes, KeepFn], Coroutine[Any, Any, None]]] = {
     Part.SINGLE: single,
     Part.COUNTS: counts,
     Part.MANY: many,
@@ -136,7 +143,7 @@ PARTS: dict[Part, Callable[[Sizes], Coroutine[Any, Any, list[Figure]]]] = {
 def main(  # noqa: PLR0917 - the options of a command line
     only: Annotated[list[Part] | None, typer.Option(help="Measure these parts only.")] = None,
     quick: Annotated[  # noqa: FBT002 - a flag of a command line
-        bool, typer.Option(help="Small runs, which decide nothing: about two minutes.")
+        bool, typer.Option(help="Small runs, which decide nothing.")
     ] = False,
     runs: Annotated[int | None, typer.Option(help="Pairs of create and bare apply.", min=1)] = None,
     answers: Annotated[int | None, typer.Option(help="Deleted children, and pods made ready.", min=1)] = None,
@@ -150,15 +157,19 @@ def main(  # noqa: PLR0917 - the options of a command line
     """
     given = {"runs": runs, "answers": answers, "resources": resources, "rest_seconds": rest_seconds}
     sizes = replace(QUICK if quick else Sizes(), **{key: value for key, value in given.items() if value is not None})
+    # An interrupt unwinds everything, so that no server outlives the bench; a plain SIGTERM would not.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     entries: dict[str, Any] = {}
+
+    def keep(figure: Figure) -> None:
+        entries[figure.key] = report.entry(figure, load=(before, os.getloadavg()[0]))
+        report.keep(entries, results)
+
     for name in only or list(Part):
         before = os.getloadavg()[0]
-        found = asyncio.run(PARTS[name](sizes))
-        load = (before, os.getloadavg()[0])
-        entries |= {figure.key: report.entry(figure, load=load) for figure in found}
-        figures = report.keep(entries, results)
-    report.show(figures, set(entries), console)
-    if any(figures[key]["status"] == "fail" for key in entries):
+        asyncio.run(PARTS[name](sizes, keep))
+    report.show(entries, console)
+    if any(entry["status"] == "fail" for entry in entries.values()):
         raise typer.Exit(1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from bench import bare, naive
@@ -18,10 +18,11 @@ _WARM_UP = 5
 _PARALLEL = 64
 
 
-async def measure(stage: Stage, operator: Measured, *, runs: int) -> list[Figure]:
+async def measure(stage: Stage, operator: Measured, *, runs: int) -> Figure:
     """``operator`` must serve the namespace OURS alone."""
     took: dict[str, list[float]] = {OURS: [], BARE: [], NAIVE: []}
     work: list[float] = []
+    rounds: list[float] = []
     async with (
         bare.running(stage.user(BARE_USER), stage.folder, parallel=_PARALLEL) as baseline,
         naive.running(stage.user(NAIVE_USER), stage.folder / "naive.log", NAIVE) as other,
@@ -32,13 +33,24 @@ async def measure(stage: Stage, operator: Measured, *, runs: int) -> list[Figure
             (NAIVE, lambda name: _watched(stage, NAIVE, name, other.quiet)),
         ]
         for number in range(_WARM_UP + runs):
-            used = operator.processor_seconds
+            name = f"llm-{number:04d}"
             for side, turn in turns if number % 2 else reversed(turns):
-                seconds = await turn(f"llm-{number:04d}")
+                used, before = operator.processor_seconds, operator.reconciles()
+                seconds = await turn(name)
                 if number >= _WARM_UP:
                     took[side].append(seconds)
-            work.append(operator.processor_seconds - used)
-    return [Figure("create_ratio", median_ratio(took[OURS], took[BARE]), runs, _details(took, work[_WARM_UP:]))]
+                if side == OURS and number >= _WARM_UP:
+                    work.append(operator.processor_seconds - used)
+                    rounds.append(operator.reconciles() - before)
+            # Without the gateway's word the operator looks again every 15 s, in the midst of later turns.
+            await stage.take_route(OURS, name)
+            await operator.quiet()
+    details = {
+        **_details(took),
+        "operator_processor_ms_each": round(1000 * mean(work), 1),
+        "reconciles_each": round(mean(rounds), 1),
+    }
+    return Figure("create_ratio", median_ratio(took[OURS], took[BARE]), runs, details)
 
 
 async def _watched(stage: Stage, side: str, name: str, quiet: Callable[[], Awaitable[object]]) -> float:
@@ -65,7 +77,7 @@ async def _bare(stage: Stage, baseline: bare.Bare, name: str) -> float:
     return await within(complete, what=f"the children of {BARE}/{name}", seconds=30) - began
 
 
-def _details(took: dict[str, list[float]], work: list[float]) -> dict[str, Any]:
+def _details(took: dict[str, list[float]]) -> dict[str, Any]:
     pairs = [mine / base for mine, base in zip(took[OURS], took[BARE], strict=True)]
     return {
         "ours": spread(took[OURS]),
@@ -74,5 +86,4 @@ def _details(took: dict[str, list[float]], work: list[float]) -> dict[str, Any]:
         "naive_kopf_ratio": round(median_ratio(took[NAIVE], took[BARE]), 3),
         "median_of_pairwise_ratios": round(median(pairs), 3),
         "bare_drift": round(drifted(took[BARE]), 3),
-        "operator_processor_ms_each": round(1000 * sum(work) / len(work), 1),
     }

@@ -60,7 +60,6 @@ async def burst(stage: Stage, owners: Sequence[Owner], process: Measured) -> Bur
     ends = [await within(future, what=f"children of {owner}") for owner, future in zip(owners, complete, strict=True)]
     for owner, future in zip(owners, statuses, strict=True):
         await within(future, what=f"status of {owner}")
-    await process.quiet(for_seconds=0.5)
     each = tuple(end - created[owner] for owner, end in zip(owners, ends, strict=True))
     return Burst(max(ends) - began, each, process.processor_seconds - used)
 

@@ -55,6 +55,7 @@ async def readiness(stage: Stage, operator: Measured, *, runs: int) -> Figure:
     name = "llm-ready"
     stored = await stage.completed(OURS, name)
     await stage.take_route(OURS, name)
+    await stage.take_groups(OURS, name)
     first = stage.board.when(OURS, name, ready)
     for pod in pods(stored):
         await stage.client.create(POD, pod)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -85,34 +86,26 @@ def keep(entries: Mapping[str, Any], file: Path) -> dict[str, Any]:
     return figures
 
 
-def show(figures: Mapping[str, Any], keys: Iterable[str], console: Console) -> None:
-    """The table: the figures of ``keys``."""
-    table = Table(title="Control plane", title_justify="left")
-    for heading in ("figure", "value", "limit", "verdict", "measured over", "details"):
-        table.add_column(heading, justify="right" if heading in {"value", "limit"} else "left")
-    for limit in LIMITS:
+def show(figures: Mapping[str, Any], console: Console) -> None:
+    """The measured figures as a table, and below it what lies behind each."""
+    table = Table(title="Control plane", title_justify="left", box=SIMPLE)
+    for heading in ("figure", "value", "limit", "verdict", "measured over"):
+        table.add_column(heading, justify="right" if heading in {"value", "limit"} else "left", overflow="fold")
+    shown = [limit for limit in LIMITS if limit.key in figures]
+    for limit in shown:
         found = figures[limit.key]
-        if limit.key not in keys or found["value"] is None:
-            continue
         verdict = found["status"]
         if verdict == NOT_YET:
-            verdict += f" (short run: {'within' if found['within_limit'] else 'above'})"
+            verdict = f"short run, {'within' if found['within_limit'] else 'above'}"
         size = f"{found[limit.counted]} of {limit.full} {limit.counted}"
-        color = _COLORS[found["status"]]
-        value, most = f"{found['value']:g} {limit.unit}", f"{limit.most:g}"
-        table.add_row(
-            f"{limit.what}\n[{limit.key}]".replace("[", r"\["),
-            value,
-            most,
-            f"[{color}]{verdict}[/]",
-            size,
-            _brief(found["details"]),
-        )
+        verdict = f"[{_COLORS[found['status']]}]{verdict}[/]"
+        table.add_row(limit.key, f"{found['value']:g} {limit.unit}", f"{limit.most:g}", verdict, size)
     console.print(table)
-
-
-def _brief(details: Mapping[str, Any]) -> str:
-    return "\n".join(f"{key}: {_text(value)}" for key, value in details.items() if value not in ({}, []))
+    for limit in shown:
+        console.print(f"[bold]{limit.key}[/]: {limit.what}")
+        for key, value in figures[limit.key]["details"].items():
+            if value not in ({}, []):
+                console.print(f"    {key}: {_text(value)}", markup=False)
 
 
 def _text(value: Any) -> str:

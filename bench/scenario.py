@@ -103,6 +103,18 @@ def gateway() -> Obj:
     }
 
 
+def programmed_gateway() -> Obj:
+    """What a gateway's controller writes into the status of a gateway that is up."""
+    fine = {
+        "type": "Programmed",
+        "status": "True",
+        "reason": "Programmed",
+        "message": "",
+        "lastTransitionTime": _TIME,
+    }
+    return {"status": {"conditions": [fine]}}
+
+
 def taken_route() -> Obj:
     """What a gateway's controller writes into the status of a route that it took."""
     fine = [
@@ -111,7 +123,6 @@ def taken_route() -> Obj:
             "status": "True",
             "reason": kind,
             "message": "",
-            "observedGeneration": 1,
             "lastTransitionTime": _TIME,
         }
         for kind in ("Accepted", "ResolvedRefs")

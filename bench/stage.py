@@ -18,6 +18,7 @@ from bench.client import Client, connected
 from e2e.cluster.controlplane import ControlPlane
 from tests.integration.server import connected as hands_connected
 from tests.integration.server import gateway_crds, lws_crds, our_crds
+from trireme_operator.api.labels import LABEL_CLUSTER
 from trireme_operator.kube import GATEWAY, HTTP_ROUTE, INFERENCE_CLUSTER, LEADER_WORKER_SET, Kind, Obj
 
 OURS, BARE, NAIVE = "ours", "bare", "kopf"
@@ -67,6 +68,13 @@ class Stage:
         """Do the gateway's part: without it the operator looks again at the resource every 15 seconds."""
         await self.client.merge(HTTP_ROUTE.path(namespace, name, "status"), scenario.taken_route())
 
+    async def take_groups(self, namespace: str, name: str) -> None:
+        """Do the part of LeaderWorkerSet's controller: say that it has seen each set as it is now."""
+        found = await self.client.get(f"{LEADER_WORKER_SET.path(namespace)}?labelSelector={LABEL_CLUSTER}%3D{name}")
+        for item in found["items"]:
+            path = LEADER_WORKER_SET.path(namespace, item["metadata"]["name"], "status")
+            await self.client.merge(path, {"status": {"observedGeneration": item["metadata"]["generation"]}})
+
 
 async def at_once(jobs: Iterable[Coroutine[Any, Any, object]], *, parallel: int = _AT_ONCE) -> None:
     """Run all, at most ``parallel`` at a time."""
@@ -99,6 +107,8 @@ async def staged(*, audited: bool = False) -> AsyncIterator[Stage]:
         stage = Stage(plane, folder, client, board)
         await stage.namespaces([OURS, BARE, NAIVE, scenario.EDGE_NAMESPACE])
         await client.create(GATEWAY, scenario.gateway())
+        gateway = GATEWAY.path(scenario.EDGE_NAMESPACE, scenario.EDGE, "status")
+        await client.merge(gateway, scenario.programmed_gateway())
         yield stage
 
 

@@ -34,7 +34,9 @@ class ApiError(Exception):
         self.status = status
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket; ``timeout`` in seconds, None for ever."""
+
     def __init__(self, path: Path, timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
@@ -51,7 +53,7 @@ class Watch:
     The API server ends a watch after some minutes, which ends the iteration too.
     """
 
-    def __init__(self, connection: _UnixConnection, path: str) -> None:
+    def __init__(self, connection: UnixConnection, path: str) -> None:
         connection.connect()
         self._socket = connection.sock
         connection.request("GET", f"{path}{'&' if '?' in path else '?'}watch=true")
@@ -85,7 +87,7 @@ class Api:
 
     def text(self, method: str, path: str, *, body: Obj | None = None, content_type: str = "application/json") -> str:
         """One request. Raises ApiError for a status of 400 or more, OSError when nobody answers in 10 s."""
-        connection = _UnixConnection(self._path, timeout=10)
+        connection = UnixConnection(self._path, timeout=10)
         try:
             payload = None if body is None else json.dumps(body)
             connection.request(method, path, payload, {"Content-Type": content_type})
@@ -124,7 +126,7 @@ class Api:
 
     def watch(self, path: str) -> Watch:
         """What is at ``path`` and every change of it. Raises ApiError for a path that can't be watched."""
-        return Watch(_UnixConnection(self._path, timeout=None), path)
+        return Watch(UnixConnection(self._path, timeout=None), path)
 
     def pod_text(self, namespace: str, pod: str, port: int, path: str) -> str:
         """What a pod answers on one of its ports (a plain GET)."""

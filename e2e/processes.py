@@ -70,7 +70,7 @@ def kill_operator(kube: Api) -> int:
     """SIGKILL to the operator's own process in its pod; gives its restart count before."""
     pods = kube.items(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name%3Dtrireme")
     if not pods:
-        raise AssertionError(f"no operator pod in {NAMESPACE}")
+        raise ProcessLookupError(f"no operator pod in {NAMESPACE}")
     killed = 0
     for pod in pods:
         for pid in of_pod(pod["metadata"]["uid"]):
@@ -78,5 +78,5 @@ def kill_operator(kube: Api) -> int:
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
     if not killed:
-        raise AssertionError("the operator's process was not found in its pod's cgroup")
+        raise ProcessLookupError("the operator's process was not found in its pod's cgroup")
     return sum(s["restartCount"] for pod in pods for s in pod["status"].get("containerStatuses", []))

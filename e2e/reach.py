@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from e2e.cluster import Cluster
 
@@ -25,15 +26,30 @@ def forward(cluster: Cluster, *, namespace: str, target: str, port: int) -> Iter
     relay = [sys.executable, "-m", "e2e.relay"]
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="trireme-reach-"))
-        socket = f"unix:{folder}/port.sock"
+        between = f"unix:{folder}/port.sock"
         argv = cluster.kubectl_command(
             "port-forward", "--namespace", namespace, target, f":{port}", "--address=127.0.0.1"
         )
         inner = _port(stack.enter_context(_running(argv)), f"kubectl port-forward of {namespace}/{target}")
-        near = stack.enter_context(_running(cluster.command(*relay, socket, f"tcp:127.0.0.1:{inner}")))
+        near = stack.enter_context(_running(cluster.command(*relay, between, f"tcp:127.0.0.1:{inner}")))
         _first_line(near)
-        outer = _port(stack.enter_context(_running([*relay, "tcp:127.0.0.1:0", socket])), "the relay on this machine")
+        outer = _port(stack.enter_context(_running([*relay, "tcp:127.0.0.1:0", between])), "the relay on this machine")
         yield f"http://127.0.0.1:{outer}"
+
+
+@contextmanager
+def socket(cluster: Cluster, *, host: str, port: int) -> Iterator[Path]:
+    """A unix socket of this machine that leads to an address of the cluster's network, valid inside the block.
+
+    Unlike ``forward`` it outlives connections that break: kubectl gives up its whole forwarding when one is reset.
+    """
+    with tempfile.TemporaryDirectory(prefix="trireme-reach-") as folder:
+        path = Path(folder) / "port.sock"
+        argv = [sys.executable, "-m", "e2e.relay", f"unix:{path}", f"tcp:{host}:{port}"]
+        with _running(cluster.command(*argv)) as relay:
+            if not _first_line(relay).startswith("unix:"):
+                raise RuntimeError(f"the relay to {host}:{port} did not start")
+            yield path
 
 
 @contextmanager

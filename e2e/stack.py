@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from e2e import components, images
 from e2e.cluster import Cluster
+from e2e.helm import Release
 from e2e.progress import step
-from e2e.toolchain import binary
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CHART = REPOSITORY / "charts" / "trireme"
@@ -41,13 +40,15 @@ def install_trireme(cluster: Cluster) -> None:
     """``helm upgrade --install`` of the chart with the images built here, under Pod Security ``restricted``."""
     with step("install Trireme with Helm", expected_seconds=15):
         namespace(cluster, NAMESPACE)
+        # Helm installs CRDs once and never again: a cluster of yesterday gets today's this way, as users do it.
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
+        release = Release(cluster, "trireme", NAMESPACE)
+        release.recover()
         # The tag stays "dev": what makes the Deployment roll is the name of the archive, which has its content's key.
         build = images.build("operator")["operator"].parent.name
         values = ("image.tag=dev", "launcher.image.tag=dev", f"podAnnotations.trireme\\.dev/build={build}")
         flags = [item for value in values for item in ("--set-string", value)]
-        argv = [str(binary("helm")), "--kubeconfig", str(cluster.kubeconfig()), "upgrade", "--install"]
-        argv += ["trireme", str(CHART), "--namespace", NAMESPACE, "--wait", "--timeout", "120s", *flags]
-        subprocess.run(cluster.command(*argv), check=True, stdout=subprocess.DEVNULL)
+        release.helm("upgrade", "--install", release.name, str(CHART), "--wait", "--timeout", "120s", *flags)
 
 
 def namespace(cluster: Cluster, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from e2e import cluster, stack
+from e2e.ending import explained
 
 if __name__ == "__main__":
-    stack.up(cluster.choose())
+    explained(lambda: stack.up(cluster.choose()))

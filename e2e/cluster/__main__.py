@@ -9,13 +9,11 @@ from typing import Annotated
 
 import typer
 
-from e2e.cluster import ClusterError, ContextError, choose
+from e2e.cluster import choose
 from e2e.cluster.context import refuse_elsewhere
-from e2e.cluster.image_store import ImageError
-from e2e.cluster.processes import ProcessError
-from e2e.host import CommandError, HostError
+from e2e.ending import explained
 from e2e.progress import console
-from e2e.toolchain import ToolchainError, binary
+from e2e.toolchain import binary
 
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 
@@ -114,11 +112,7 @@ def _become(argv: list[str]) -> None:
 
 def main() -> None:
     """Run the command; what its user can put right is said without a traceback."""
-    try:
-        app()
-    except (ClusterError, CommandError, ContextError, HostError, ImageError, ProcessError, ToolchainError) as error:
-        console.print(f"[red]error:[/] {error}", markup=True)
-        sys.exit(1)
+    explained(app)
 
 
 if __name__ == "__main__":

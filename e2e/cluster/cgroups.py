@@ -35,9 +35,11 @@ def create(group: str, root: Path = ROOT) -> None:
     """Make ``group`` ("a/b") with every controller available in it.
 
     Raises:
-        ClusterError: a controller that kubelet needs cannot be had there (v2 only).
+        ClusterError: a controller that kubelet needs cannot be had there.
 
     """
+    if not (root / "cgroup.controllers").exists():
+        _require(root, {name for name in NEEDED if (root / name / "cgroup.procs").exists()})
     for hierarchy in hierarchies(root):
         parent = hierarchy
         for part in Path(group).parts:
@@ -58,6 +60,22 @@ def processes(group: str, root: Path = ROOT) -> set[int]:
         with suppress(OSError):  # the group went away meanwhile
             found |= {int(pid) for pid in (directory / "cgroup.procs").read_text().split()}
     return found - {0}
+
+
+def require_usable(group: str, root: Path = ROOT) -> None:
+    """Make ``group`` and leave it there, or raise ClusterError and leave nothing: only a try shows what is allowed."""
+    before = exists(group, root)
+    try:
+        create(group, root)
+    except (ClusterError, OSError) as error:
+        if not before:
+            remove(group, root)
+        if isinstance(error, ClusterError):
+            raise
+        raise ClusterError(
+            f"no cgroup can be made below {root} ({error}): inside a container it is mounted read-only; run on the "
+            "machine itself, or start the container with --privileged --cgroupns=host"
+        ) from None
 
 
 def exists(group: str, root: Path = ROOT) -> bool:
@@ -121,12 +139,15 @@ def _require_controllers(directory: Path) -> None:
     available = directory / "cgroup.controllers"
     if not available.exists():
         return
-    missing = NEEDED - set(available.read_text().split())
-    if missing:
+    _require(directory, set(available.read_text().split()))
+
+
+def _require(directory: Path, present: set[str]) -> None:
+    if missing := NEEDED - present:
         raise ClusterError(
-            f"{directory} lacks the cgroup controllers {', '.join(sorted(missing))}: inside a container the processes "
-            "at the root of its cgroup are in the way; run on the machine itself, or start the container with "
-            "--privileged --cgroupns=host"
+            f"{directory} lacks the cgroup controllers {', '.join(sorted(missing))}: inside a container they are not "
+            "mounted, or the processes at the root of its cgroup are in the way; run on the machine itself, or start "
+            "the container with --privileged --cgroupns=host"
         )
 
 

@@ -45,13 +45,8 @@ class KindCluster:
         return f"kind-{self.name}"
 
     def up(self) -> None:
-        if not self._exists():
-            config = self._directory / "kind.json"
-            config.parent.mkdir(parents=True, exist_ok=True)
-            config.write_text(configuration())
-            words = ["create", "cluster", f"--name={self.name}", f"--config={config}", "--wait=180s"]
-            with step("create the kind cluster", expected_seconds=60):
-                self._kind(*words, f"--kubeconfig={self._file}")
+        if not (self._exists() and self._created.exists()):
+            self._create()
         for zone in ZONES.values():
             self.heal_zone(zone)
         for node in ZONES:
@@ -130,6 +125,23 @@ class KindCluster:
     @property
     def _file(self) -> Path:
         return self._directory / "kubeconfig"
+
+    @property
+    def _created(self) -> Path:
+        """There once kind was done: the containers of a creation that was interrupted look like a cluster."""
+        return self._directory / "created"
+
+    def _create(self) -> None:
+        config = self._directory / "kind.json"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(configuration())
+        self._created.unlink(missing_ok=True)
+        if self._exists():
+            self._kind("delete", "cluster", f"--name={self.name}", f"--kubeconfig={self._file}")
+        words = ["create", "cluster", f"--name={self.name}", f"--config={config}", "--wait=180s"]
+        with step("create the kind cluster", expected_seconds=60):
+            self._kind(*words, f"--kubeconfig={self._file}")
+        self._created.touch()
 
     def _exists(self) -> bool:
         return self.name in self._kind("get", "clusters").split()

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from e2e import cache, images
-from e2e.cluster import cgroups, context, dns, image_store, leftovers, nodes_status
+from e2e.cluster import cgroups, context, disk, dns, image_store, leftovers, nodes_status
 from e2e.cluster.controlplane import ControlPlane, Ports
 from e2e.cluster.network import API_ADDRESS, SERVICE_RANGE, Network, NodeNetwork
 from e2e.cluster.node import Node, kube_proxy
@@ -238,6 +238,7 @@ class LocalCluster:
 
     def _require_usable_machine(self) -> None:
         require_root()
+        disk.require_room(cache.root())
         longest = next(iter(self.nodes.values())).directories.kubelet / "pod-resources" / "kubelet.sock"
         if len(str(longest)) > _SOCKET_PATH_BYTES:
             raise ClusterError(
@@ -245,6 +246,7 @@ class LocalCluster:
                 "set TRIREME_CACHE to a directory with a shorter path"
             )
         leftovers.require_no_other_kubelet()
+        cgroups.require_usable(self.name)
 
 
 def _prepare(node: Node, archives: Sequence[Path]) -> None:

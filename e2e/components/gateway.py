@@ -14,9 +14,9 @@ import yaml
 from e2e import cache
 from e2e.cluster import Cluster
 from e2e.components import manifest
-from e2e.host import CommandError, run
+from e2e.helm import Release
 from e2e.progress import step
-from e2e.toolchain import binary, build_key, module_dir
+from e2e.toolchain import build_key, module_dir
 from e2e.versions import versions
 
 NAMESPACE = "envoy-gateway-system"
@@ -61,7 +61,7 @@ def remove_gateway(cluster: Cluster) -> None:
             if cluster.kubectl("get", "customresourcedefinition", definition, "--ignore-not-found", "--output=name"):
                 cluster.kubectl("delete", definition, "--all", "--all-namespaces", "--timeout=60s")
         manifest.delete(cluster, _definitions())
-        _helm(cluster, "uninstall", RELEASE, "--ignore-not-found", "--wait")
+        _release(cluster).helm("uninstall", RELEASE, "--ignore-not-found", "--wait")
         manifest.delete(cluster, [_namespace()])
         # Helm does not count what its hooks made as part of the release.
         cluster.kubectl(
@@ -115,12 +115,10 @@ def _install_chart(cluster: Cluster) -> None:
     """
     values = _values()
     fingerprint = cache.key(versions().binaries["envoy-gateway"], json.dumps(values, sort_keys=True))
-    status, description = _release(cluster)
-    if (status, description) == ("deployed", fingerprint):
+    release = _release(cluster)
+    if release.info() == ("deployed", fingerprint):
         return
-    if status.startswith("pending-"):
-        # Helm was killed in the middle, and refuses to touch such a release again.
-        _helm(cluster, "uninstall", RELEASE, "--wait")
+    release.recover()
     chart = _chart()
     with tempfile.TemporaryDirectory(prefix="trireme-") as directory:
         copy = Path(directory, "gateway-helm")
@@ -130,7 +128,7 @@ def _install_chart(cluster: Cluster) -> None:
         (copy / "ours.yaml").write_text(yaml.safe_dump(values))
         manifest.apply(cluster, [_namespace()])
         flags = ("--values", str(copy / "ours.yaml"), "--description", fingerprint, "--timeout", "180s")
-        _helm(cluster, "upgrade", "--install", RELEASE, str(copy), *flags)
+        release.helm("upgrade", "--install", RELEASE, str(copy), *flags)
 
 
 def _chart_values(template: str) -> str:
@@ -149,17 +147,5 @@ def _values() -> dict[str, Any]:
     return values
 
 
-def _release(cluster: Cluster) -> tuple[str, str]:
-    """Helm's status of the release ("deployed", "failed", ...; empty where there is none) and its description."""
-    try:
-        info = json.loads(_helm(cluster, "status", RELEASE, "--output", "json"))["info"]
-    except CommandError as error:
-        if "release: not found" not in error.output:
-            raise
-        return "", ""
-    return str(info["status"]), str(info["description"])
-
-
-def _helm(cluster: Cluster, *args: str) -> str:
-    helm = (str(binary("helm")), "--kubeconfig", str(cluster.kubeconfig()), "--namespace", NAMESPACE)
-    return run(cluster.command(*helm, *args))
+def _release(cluster: Cluster) -> Release:
+    return Release(cluster, RELEASE, NAMESPACE)

@@ -12,6 +12,7 @@ from e2e import api, reach, stack
 from e2e.api import Api, Obj
 from e2e.cluster import Cluster, choose
 from e2e.demo import ask, watch
+from e2e.ending import explained
 from e2e.progress import console, step
 
 NAMESPACE = "demo"
@@ -109,4 +110,4 @@ def summary(connection: Api, cluster: Cluster) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    explained(main, way_on="What is up stays up: `make demo` goes on from here, `make down` takes it away.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from e2e.drills.traffic import Request
@@ -17,26 +18,30 @@ class Budget:
     recovered_seconds: float | None = 30.0
     last_failed_seconds: float | None = 8.0
     """When the last request that failed may have begun: by then the gateway sends everything to the other zone."""
+    longest_silence_seconds: float | None = 3.0
+    """Longest time without any answer: the other zone's share must be answered all the time."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """What a drill showed. Seconds are counted from the event; None is never."""
 
-    requests: int
-    failed: int
-    out_of_rotation_seconds: float | None
-    recovered_seconds: float | None
-    last_failed_seconds: float | None
-    weight_moved_seconds: float | None
-    whole_again: bool
+    requests: int = 0
+    failed: int = 0
+    out_of_rotation_seconds: float | None = None
+    recovered_seconds: float | None = None
+    last_failed_seconds: float | None = None
+    longest_silence_seconds: float | None = None
+    """Not counted from the event: the longest time between two good answers after it."""
+    weight_moved_seconds: float | None = None
+    whole_again: bool = False
     """Ready again in the resource's own status, within the limit."""
-    first_cause: str
+    first_cause: str = ""
     """As the resource's status said it, or the pod's own termination message where the status did not."""
-    cause_in_status: bool
-    other_zone: str
+    cause_in_status: bool = False
+    other_zone: str = ""
     """What happened to the other zone; empty when its group was ready all the time."""
-    faults: tuple[str, ...]
+    faults: tuple[str, ...] = ()
     """How requests failed, each way once."""
 
 
@@ -77,6 +82,10 @@ def judge(measured: Measured, budget: Budget, *, cause_words: Iterable[str], wei
     last, limit = measured.last_failed_seconds, budget.last_failed_seconds
     if last is not None and limit is not None and last > limit:
         found.append(f"a request that began {last:.1f} s after the event failed, none may after {limit:g} s")
+    silence, limit = measured.longest_silence_seconds, budget.longest_silence_seconds
+    if limit is not None and (silence is None or silence > limit):
+        text = "never" if silence is None else f"not for {silence:.1f} s"
+        found.append(f"requests were {text} answered, the longest silence may be {limit:g} s")
     if measured.requests == 0:
         found.append("no request was sent")
     if not measured.whole_again:
@@ -101,3 +110,10 @@ def last_failed(requests: Sequence[Request], since: float) -> float | None:
     """Seconds after the event at which the last failed request began; None without one."""
     failed = [request.began - since for request in requests if request.fault]
     return round(max(failed), 2) if failed else None
+
+
+def longest_silence(requests: Sequence[Request], since: float) -> float | None:
+    """Most seconds between two good answers after the event, or from it to the first; None without any."""
+    good = sorted(request.ended for request in requests if not request.fault and request.ended >= since)
+    gaps = [later - earlier for earlier, later in pairwise([since, *good])]
+    return round(max(gaps), 2) if gaps else None

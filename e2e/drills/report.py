@@ -23,17 +23,19 @@ def write(file: Path, results: Sequence[Result]) -> None:
 
 
 def show(results: Sequence[Result]) -> None:
-    """A table, and under it the first cause of each drill and why it failed."""
+    """A table of at least one result, and under it the first cause of each drill and why it failed."""
     table = Table(
-        *("drill", "engine", "requests", "failed", "last failed", "out of rotation", "weight moved", "recovered", ""),
-        title="Drills (seconds after the event)",
+        *("drill", "requests", "failed", "last", "out", "weight", "whole", ""),
+        title=f"Drills with the engine {results[0].engine}",
+        caption="seconds after the event: the last failed request began, the leader was out of rotation, "
+        "the route's weight moved, the group was whole again",
         title_justify="left",
+        caption_justify="left",
     )
     for result in results:
         measured = result.measured
         table.add_row(
             result.drill,
-            result.engine,
             str(measured.requests),
             str(measured.failed),
             _seconds(measured.last_failed_seconds),

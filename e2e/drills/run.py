@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from e2e import api
 from e2e.drills import timeline
 from e2e.drills.events import Drill
-from e2e.drills.judge import Budget, Measured, Result, judge, last_failed
+from e2e.drills.judge import Budget, Measured, Result, judge, last_failed, longest_silence
 from e2e.drills.record import Recorder
 from e2e.drills.target import BROKEN_ZONE, OTHER_ZONE, Engine, Target
 from e2e.drills.traffic import Request, Traffic
 
 _STEADY_SECONDS = 2.0
 _AFTER_SECONDS = 3.0
+_PER_SECOND = {Engine.DOUBLE: 10, Engine.VLLM: 5}
 _BUDGETS = {
     Engine.DOUBLE: Budget(),
     # How long loading takes is the machine's affair, and requests wait for processors while a model loads.
-    Engine.VLLM: Budget(recovered_seconds=None),
+    Engine.VLLM: Budget(recovered_seconds=None, longest_silence_seconds=None),
 }
 
 
 def run(drill: Drill, target: Target) -> Result:
-    """Bounded in time: waits for at most two minutes and three times the engine's load."""
-    target.wait_until_whole()
+    """Bounded in time: waits for at most four minutes and three times the engine's load.
+
+    A drill that could not be carried out has failed, and says why.
+    """
     budget = _BUDGETS[target.engine]
+    if not drill.needs_operator:
+        # Without the operator a zone keeps its share of requests, as errors, until the kubelet starts it again.
+        budget = replace(budget, last_failed_seconds=None)
     at = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        measured, words = _measure(drill, target)
+    except (OSError, api.ApiError) as error:
+        return Result(drill.name, target.engine, at, Measured(), budget, (f"the drill was broken off: {error}",))
+    why = judge(measured, budget, cause_words=words, weight_must_move=drill.needs_operator)
+    return Result(drill.name, target.engine, at, measured, budget, why)
+
+
+def _measure(drill: Drill, target: Target) -> tuple[Measured, tuple[str, ...]]:
+    """What happened, and the words that its first cause must have."""
+    target.wait_until_whole()
     broken, other = target.group(BROKEN_ZONE), target.group(OTHER_ZONE)
     with ExitStack() as stack:
-        traffic = stack.enter_context(Traffic(target.url, target.host(), target.name))
+        traffic = stack.enter_context(
+            Traffic(target.socket, target.host(), target.name, per_second=_PER_SECOND[target.engine])
+        )
         pods = stack.enter_context(Recorder(target.kube, target.watch_path("api/v1/pods")))
         status = stack.enter_context(
             Recorder(target.kube, target.watch_path("apis/trireme.dev/v1alpha1/inferenceclusters"))
@@ -54,6 +74,7 @@ def run(drill: Drill, target: Target) -> Result:
             ),
             recovered_seconds=_after(event, timeline.recovered(pods.seen, BROKEN_ZONE, old, event)),
             last_failed_seconds=last_failed(requests, event),
+            longest_silence_seconds=longest_silence(requests, event),
             weight_moved_seconds=_after(event, timeline.weight_moved(routes.seen, BROKEN_ZONE, event)),
             whole_again=whole,
             first_cause=said or timeline.termination(pods.seen, old, event),
@@ -62,8 +83,7 @@ def run(drill: Drill, target: Target) -> Result:
             faults=_ways(requests),
         )
     words = (drill.cause[0], broken[drill.cause[1]]["metadata"]["name"]) if drill.cause else ()
-    why = judge(measured, budget, cause_words=words, weight_must_move=drill.needs_operator)
-    return Result(drill.name, target.engine, at, measured, budget, why)
+    return measured, words
 
 
 def _wait_for_steady(traffic: Traffic) -> None:

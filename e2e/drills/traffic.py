@@ -8,11 +8,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
-_PER_SECOND = 10
+from e2e.api import UnixConnection
+
 _AT_ONCE = 64
 _ANSWER_SECONDS = 20.0
 _TOKENS = 4
@@ -30,9 +31,10 @@ class Request:
 class Traffic:
     """Requests begin on time whether or not earlier ones were answered, as those of many users do."""
 
-    def __init__(self, url: str, host: str, model: str) -> None:
-        """``url`` is where the gateway is reached, ``host`` the name its route listens for."""
-        self._address = urlsplit(url).netloc
+    def __init__(self, path: Path, host: str, model: str, *, per_second: int) -> None:
+        """``path`` is a unix socket that leads to the gateway, ``host`` the name its route listens for."""
+        self._path = path
+        self._per_second = per_second
         self._headers = {"Host": host, "Content-Type": "application/json"}
         self._body = json.dumps({"model": model, "prompt": "One", "max_tokens": _TOKENS, "temperature": 0})
         self._over = threading.Event()
@@ -68,7 +70,7 @@ class Traffic:
             while not self._over.is_set():
                 pool.submit(self._send)
                 count += 1
-                self._over.wait(max(0.0, begin + count / _PER_SECOND - time.monotonic()))
+                self._over.wait(max(0.0, begin + count / self._per_second - time.monotonic()))
 
     def _send(self) -> None:
         began = time.monotonic()
@@ -79,7 +81,7 @@ class Traffic:
     def _ask(self) -> str:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = http.client.HTTPConnection(self._address, timeout=_ANSWER_SECONDS)
+            connection = UnixConnection(self._path, timeout=_ANSWER_SECONDS)
             self._local.connection = connection
         try:
             connection.request("POST", "/v1/completions", self._body, self._headers)

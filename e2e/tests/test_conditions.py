@@ -8,6 +8,7 @@ from e2e import resources
 from e2e.api import Api, Obj, wait_until
 from e2e.cluster import Cluster
 from e2e.demo.watch import condition
+from e2e.host import CommandError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("engine_loading")]
 
@@ -45,7 +46,7 @@ def test_a_missing_secret_is_named_and_its_creation_heals(cluster: Cluster, kube
     [
         pytest.param(
             {"parallelism": {"pipeline": 3}, "accelerator": {"resource": "cpu", "perPod": 2}},
-            "spec",
+            r"accelerator\.perPod",
             id="three ranks in pods of two",
         ),
         pytest.param(
@@ -57,7 +58,7 @@ def test_a_missing_secret_is_named_and_its_creation_heals(cluster: Cluster, kube
 def test_a_spec_that_breaks_a_rule_is_refused_with_the_field(
     cluster: Cluster, namespace: str, spec: Obj, field: str
 ) -> None:
-    with pytest.raises(Exception, match=field):
+    with pytest.raises(CommandError, match=field):
         resources.apply(cluster, namespace, resources.double("bad", **spec))
 
 

@@ -20,10 +20,10 @@ def test_leaderworkerset_installed_after_the_operator_is_picked_up(cluster: Clus
     components.remove_lws(cluster)
     try:
         resources.apply(cluster, namespace, resources.double("early", zones=("zone-a",)))
-        seen = resources.wait_for(kube, namespace, "early", "Available", "False", seconds=30)
-        message = condition(seen, "Available")["message"]
-        assert "LeaderWorkerSet" in message
-        assert "install" in message.lower()
+        seen = resources.wait_for(kube, namespace, "early", "Accepted", "False", seconds=30)
+        accepted = condition(seen, "Accepted")
+        assert accepted["reason"] == "LeaderWorkerSetMissing"
+        assert "install" in accepted["message"].lower()
     finally:
         components.install_lws(cluster)
     resources.wait_for(kube, namespace, "early", "Ready", seconds=60)

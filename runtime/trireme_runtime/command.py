@@ -65,15 +65,26 @@ def engine_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_secrets(command: Sequence[str]) -> list[str]:
-    """``command`` as it may be logged and shown: values of secret flags are replaced."""
+    """``command`` as it may be logged and shown: values of secret flags are replaced.
+
+    vLLM takes ``_`` for ``-``, any prefix of a flag that no other begins with, and a key behind the name and a ``.``.
+    Prefixes that it refuses count as well (they are logged before it does), and longer names, which it may have later.
+    """
     shown: list[str] = []
-    hiding = False
+    value_next = hiding = False
     for word in command:
-        if word.startswith("-"):
+        # The word behind a secret flag is its value, also with a dash in front: tokens may begin with one.
+        if word.startswith("--") or (word.startswith("-") and not value_next):
             flag, equals, _ = word.partition("=")
-            hiding = flag.replace("_", "-") in _SECRET_FLAGS and not equals
-            secret_value = bool(equals) and flag.replace("_", "-") in _SECRET_FLAGS
-            shown.append(f"{flag}=***" if secret_value else word)
+            secret = _is_secret(flag)
+            value_next = hiding = secret and not equals
+            shown.append(f"{flag}=***" if secret and equals else word)
         else:
             shown.append("***" if hiding else word)
+            value_next = False
     return shown
+
+
+def _is_secret(flag: str) -> bool:
+    name = flag.partition(".")[0].replace("_", "-")
+    return len(name) > len("--") and any(name.startswith(each) or each.startswith(name) for each in _SECRET_FLAGS)

@@ -1,10 +1,9 @@
-"""One HTTP GET with a time limit, and the three ways in which it can fail."""
+"""One HTTP GET with a time limit, and the two ways in which it can fail."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
-import socket
 from dataclasses import dataclass
 
 _MAX_BODY_BYTES = 4 << 20
@@ -34,10 +33,6 @@ def get(host: str, port: int, path: str, *, timeout_seconds: float) -> Answer:
             return Answer(response.status, response.read(_MAX_BODY_BYTES))
         except ConnectionRefusedError:
             raise RefusedError(f"connection to {host}:{port} refused") from None
-        except socket.gaierror as error:
-            if error.errno == socket.EAI_NONAME:
-                raise RefusedError(f"the name {host} does not exist") from None
-            raise UnreachableError(f"the name {host} cannot be resolved: {error.strerror}") from None
         except (OSError, http.client.HTTPException) as error:
             text = str(error) or type(error).__name__
             raise UnreachableError(f"no answer from {host}:{port}{path}: {text}") from None

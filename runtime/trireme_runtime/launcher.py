@@ -45,7 +45,7 @@ class Launcher:
         self._engine_code: int | None = None
         self._engine_watch: EngineWatch | None = None
         self._group: Group | None = None
-        self._not_before = 0.0
+        self._ends_at: float | None = None
         self._served = False
         self._terminated_at: float | None = None
         self._kill_at: float | None = None
@@ -65,7 +65,7 @@ class Launcher:
         if environment.group_size > 1:
             self._group = Group(environment)
         if restart.mark(environment.pod_uid):
-            self._not_before = time.monotonic() + restart.DELAY_SECONDS
+            self._ends_at = time.monotonic() + restart.DELAY_SECONDS
         say("Starting", role=environment.role, pod=environment.pod_name, nodeRank=environment.worker_index)
         while True:
             code = self._step()
@@ -94,7 +94,9 @@ class Launcher:
 
     def _start_when_possible(self, now: float) -> int | None:
         waits_for = ""
-        if now < self._not_before:
+        if self._ends_at is not None:
+            if now >= self._ends_at:
+                return self.end_with(restart.cause())
             waits_for = "this container was restarted in place; its group is expected to be recreated"
         elif self._group is not None:
             waits_for = self._group.waits_for(now)

@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from trireme_runtime import fetch, members, metrics
+from trireme_runtime import fetch, metrics
 from trireme_runtime.members import Member
+from trireme_runtime.peer import Peer
 from trireme_runtime.pulse import Pulse
 
 INTERVAL_SECONDS = 1.0
 _EAGER_INTERVAL_SECONDS = 0.3
-_MEMBER_TIMEOUT_SECONDS = 1.0
+_QUEUE_TIMEOUT_SECONDS = 1.0
 _ENGINE_TIMEOUT_SECONDS = 2.0
 _OK = 200
 
@@ -24,14 +25,12 @@ class MemberWatch:
         self.pulse = Pulse(name)
         self.latest: Member | None = None
         self.eager = True
-        self._host = host
-        self._port = port
+        self._peer = Peer(host, port)
         _every(self._ask, eager=lambda: self.eager, name=f"watch-{name}")
 
     def _ask(self) -> None:
         try:
-            answer = fetch.get(self._host, self._port, "/statusz", timeout_seconds=_MEMBER_TIMEOUT_SECONDS)
-            self.latest = members.parse(answer.body)
+            self.latest = self._peer.ask()
         except fetch.RefusedError as error:
             self.pulse.refuse(str(error))
         except (fetch.UnreachableError, ValueError) as error:
@@ -67,7 +66,7 @@ class EngineWatch:
     def queue_length(self) -> int | None:
         """Requests running and waiting, asked now; None when the engine does not say."""
         try:
-            answer = fetch.get(self._host, self._port, "/metrics", timeout_seconds=_MEMBER_TIMEOUT_SECONDS)
+            answer = fetch.get(self._host, self._port, "/metrics", timeout_seconds=_QUEUE_TIMEOUT_SECONDS)
         except (fetch.RefusedError, fetch.UnreachableError):
             return None
         return metrics.queue_length(answer.body.decode("utf-8", errors="replace")) if answer.status == _OK else None

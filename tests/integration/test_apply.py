@@ -12,6 +12,7 @@ from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
+    GATEWAY,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
@@ -167,8 +168,39 @@ async def test_ready_pods_make_a_ready_resource(bench: Bench) -> None:
     }
     route = (await bench.api.list(HTTP_ROUTE, bench.namespace))[0]["metadata"]["name"]
     await bench.hands.merge(HTTP_ROUTE, bench.namespace, route, {"status": {"parents": [parent]}}, "status")
+    for live in await bench.api.list(LEADER_WORKER_SET, bench.namespace):
+        seen = {"status": {"observedGeneration": live["metadata"]["generation"]}}
+        await bench.hands.merge(LEADER_WORKER_SET, bench.namespace, live["metadata"]["name"], seen, "status")
     await bench.reconcile()
     assert (await condition(bench.hands, bench.namespace, "Available"))["reason"] == "AllGroupsReady"
     # The gateway of the spec does not exist on this API server, whatever the route says.
     assert (await condition(bench.hands, bench.namespace, "Ready"))["reason"] == "GatewayNotFound"
     assert await bench.reconcile() == 0
+
+
+async def test_a_gateway_is_believed_when_it_is_up_and_spoke_of_this_route(bench: Bench) -> None:
+    here = {"spec": {"gateway": {"parentRefs": [{"name": "edge"}]}}}
+    await bench.hands.merge(INFERENCE_CLUSTER, bench.namespace, "llm", here)
+    meta = {"name": "edge", "namespace": bench.namespace}
+    listeners = [{"name": "web", "port": 80, "protocol": "HTTP"}]
+    await bench.hands.create(GATEWAY, {"metadata": meta, "spec": {"gatewayClassName": "test", "listeners": listeners}})
+    await bench.reconcile()
+    route = (await bench.api.list(HTTP_ROUTE, bench.namespace))[0]["metadata"]
+    told: Obj = {"status": "True", "reason": "x", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+
+    async def spoken_of(generation: int) -> None:
+        conditions = [told | {"type": kind, "observedGeneration": generation} for kind in ("Accepted", "ResolvedRefs")]
+        parent = {"parentRef": {"name": "edge"}, "controllerName": "example.com/gateway", "conditions": conditions}
+        await bench.hands.merge(HTTP_ROUTE, bench.namespace, route["name"], {"status": {"parents": [parent]}}, "status")
+
+    await spoken_of(route["generation"])
+    await bench.reconcile()
+    assert (await condition(bench.hands, bench.namespace, "RoutesProgrammed"))["reason"] == "GatewayNotProgrammed"
+    up = {"status": {"conditions": [told | {"type": "Programmed"}]}}
+    await bench.hands.merge(GATEWAY, bench.namespace, "edge", up, "status")
+    await spoken_of(route["generation"] - 1)
+    await bench.reconcile()
+    assert (await condition(bench.hands, bench.namespace, "RoutesProgrammed"))["reason"] == "RoutePending"
+    await spoken_of(route["generation"])
+    await bench.reconcile()
+    assert (await condition(bench.hands, bench.namespace, "RoutesProgrammed"))["status"] == "True"

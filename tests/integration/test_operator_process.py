@@ -122,6 +122,34 @@ async def test_an_edit_by_hand_is_undone_at_once(hands: Hands, served: str, kind
     assert await until(undone) < REPAIR_SECONDS
 
 
+SELECTORS: list[tuple[Kind, str, tuple[str, ...]]] = [
+    (SERVICE, "llm-http", ("spec", "selector")),
+    (
+        LEADER_WORKER_SET,
+        "llm-zone-a",
+        ("spec", "leaderWorkerTemplate", "workerTemplate", "spec", "nodeSelector"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "path"), SELECTORS, ids=["Service", "LeaderWorkerSet"])
+async def test_a_key_added_to_a_selector_is_undone_at_once(
+    hands: Hands, served: str, kind: Kind, name: str, path: tuple[str, ...]
+) -> None:
+    patch: Any = {"nowhere": "1"}
+    for part in reversed(path):
+        patch = {part: patch}
+    await hands.merge(kind, served, name, patch)
+
+    async def undone() -> bool:
+        found: Any = await hands.api.get(kind, served, name)
+        for part in path:
+            found = found[part]
+        return "nowhere" not in found
+
+    assert await until(undone) < REPAIR_SECONDS
+
+
 async def test_replicas_set_by_hand_are_undone(hands: Hands, served: str) -> None:
     await hands.merge(LEADER_WORKER_SET, served, "llm-zone-b", {"spec": {"replicas": 9}})
     assert await until(lambda: complete(hands, served)) < REPAIR_SECONDS

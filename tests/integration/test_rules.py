@@ -27,6 +27,13 @@ async def test_a_broken_rule_is_refused_with_the_field(
     assert any(_says(rule, message) for rule in RULES if rule.where == where), message
 
 
+async def test_a_name_that_another_resources_service_may_have_is_refused(hands: Hands, rules_namespace: str) -> None:
+    obj = resource(zones=None)
+    obj["metadata"] = {"name": "llm-http", "namespace": rules_namespace}
+    with pytest.raises(Invalid, match="must not end in -http"):
+        await hands.create(INFERENCE_CLUSTER, obj)
+
+
 def _path(where: str) -> str:
     return where.partition("[]")[0]
 

@@ -26,7 +26,8 @@ class FakeKube:
         """Put an object there as somebody else would; returns what stands."""
         stored: Obj = {"apiVersion": kind.api_version, "kind": kind.kind, **copy.deepcopy(obj)}
         number = next(self._numbers)
-        stored["metadata"] = {"uid": f"uid-{number}", "resourceVersion": str(number)} | stored["metadata"]
+        fresh = {"uid": f"uid-{number}", "resourceVersion": str(number), "generation": 1}
+        stored["metadata"] = fresh | stored["metadata"]
         self.objects[kind, stored["metadata"]["namespace"], stored["metadata"]["name"]] = stored
         return stored
 
@@ -68,12 +69,14 @@ class FakeKube:
             raise Conflict("the UID in the request differs", status=409)
         wanted = {"status": obj["status"]} if subresource == "status" else copy.deepcopy(obj)
         before = copy.deepcopy(live)
-        live = live if live is not None else self.add(kind, {"metadata": dict(obj["metadata"])})
+        live = live if live is not None else self.add(kind, wanted)
         owner = (key, f"{manager}/{subresource}")
         _remove(live, self._applied.get(owner, {}), wanted)
         _merge(live, wanted)
         self._applied[owner] = copy.deepcopy(wanted)
         self.writes.append(("status" if subresource else "apply", kind.kind, name))
+        if before is not None and live.get("spec") != before.get("spec"):
+            live["metadata"]["generation"] += 1
         if live != before:
             live["metadata"]["resourceVersion"] = str(next(self._numbers))
         return copy.deepcopy(live)
@@ -106,7 +109,8 @@ def _selected(obj: Obj, labels: str) -> bool:
 
 def _merge(live: Any, wanted: Mapping[str, Any]) -> None:
     for key, value in wanted.items():
-        if isinstance(value, Mapping) and isinstance(live.get(key), dict):
+        atomic = key in {"selector", "nodeSelector", "labelSelector"}
+        if isinstance(value, Mapping) and isinstance(live.get(key), dict) and not atomic:
             _merge(live[key], value)
         else:
             live[key] = copy.deepcopy(value)

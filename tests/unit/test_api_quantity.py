@@ -46,6 +46,27 @@ def test_what_is_no_quantity_is_refused_with_its_text(text: str) -> None:
         value_of(text)
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("text", ["1e20000000", "1E-20000000", "1e100", "9" * 65, "0." + "1" * 10**6])
+def test_a_quantity_whose_arithmetic_would_never_end_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="quantity: write"):
+        canonical(text)
+    with pytest.raises(ValueError, match="quantity: write"):
+        value_of(text)
+
+
+@given(
+    sign=st.sampled_from(["", "+", "-"]), digits=st.from_regex(r"[0-9.]{1,70}", fullmatch=True), exponent=st.integers()
+)
+def test_any_exponent_is_spelled_or_refused(sign: str, digits: str, exponent: int) -> None:
+    text = f"{sign}{digits}e{exponent}"
+    try:
+        spelled = canonical(text)
+    except ValueError:
+        return
+    assert len(spelled) > 64 or canonical(spelled) == spelled
+
+
 units = st.sampled_from(["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"])
 
 

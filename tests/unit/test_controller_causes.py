@@ -64,6 +64,31 @@ def test_cause_of_a_pod(status: Obj, reason: str, stage: Stage, text: str) -> No
     assert cause.serious == (reason != "Starting")
 
 
+def told(message: str, log: Any) -> str:
+    cause = cause_of(pod(NAME, 0, 0, ready=False, **ended(1, json.dumps({"message": message, "log": log}))))
+    assert cause is not None
+    return cause.message.partition("exit code 1: ")[2]
+
+
+def test_the_cause_carries_the_last_lines_of_the_log() -> None:
+    assert told("out of memory", ["first", "second", "third ", "", "  fourth\tline"]) == (
+        "out of memory; last lines: second | third | fourth line"
+    )
+
+
+def test_a_long_log_is_cut_at_its_beginning_and_a_long_cause_leaves_none() -> None:
+    text = told("out of memory", ["a" * 900, "the end"])
+    assert len(text) == 600
+    assert text.startswith("out of memory; last lines: ...aaa")
+    assert text.endswith("aaa | the end")
+    assert told("x" * 700, ["the end"]) == "x" * 597 + "..."
+
+
+@pytest.mark.parametrize("log", [None, "text", [], [""], {"a": 1}, 5], ids=repr)
+def test_a_log_of_another_shape_is_left_out(log: Any) -> None:
+    assert told("out of memory", log) == "out of memory"
+
+
 def test_an_image_that_cannot_be_pulled_has_one_text_in_both_of_the_kubelets_states() -> None:
     first = cause_of(pod(NAME, 0, 0, ready=False, **waiting("ErrImagePull", "rpc error: 1")))
     second = cause_of(pod(NAME, 0, 0, ready=False, **waiting("ImagePullBackOff", "Back-off pulling")))

@@ -51,6 +51,29 @@ from trireme_operator.controller.drift import first_difference
             "rules[0].backendRefs",
             id="a backend added to a route takes traffic",
         ),
+        pytest.param(
+            {"selector": {"a": "1", "b": "2"}}, {"selector": {"a": "1"}}, "selector.b", id="a key added to a selector"
+        ),
+        pytest.param(
+            {"nodeSelector": {"a": "1", "b": "2"}},
+            {"nodeSelector": {"a": "1"}},
+            "nodeSelector.b",
+            id="a key added to a node selector",
+        ),
+        pytest.param(
+            {"labelSelector": {"matchLabels": {"a": "1", "b": "2"}}},
+            {"labelSelector": {"matchLabels": {"a": "1"}}},
+            "labelSelector.matchLabels.b",
+            id="a key added to a label selector",
+        ),
+        pytest.param({"selector": {"a": "2"}}, {"selector": {"a": "1"}}, "selector.a", id="a changed selector"),
+        pytest.param(
+            {"labelSelector": {"matchLabels": {"a": "1"}}},
+            {"labelSelector": {"matchLabels": {"a": "1"}, "matchExpressions": []}},
+            None,
+            id="the server drops what is empty, also in a selector",
+        ),
+        pytest.param({"labels": {"a": "1", "b": "2"}}, {"labels": {"a": "1"}}, None, id="a label added to labels"),
     ],
 )
 def test_first_difference(live: Any, rendered: Any, want: str | None) -> None:

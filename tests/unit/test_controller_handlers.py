@@ -8,6 +8,7 @@ import pytest
 from trireme_operator.controller import handlers
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
+from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.controller.sink import STUCK_SECONDS, QueueSink
 
 
@@ -116,7 +117,7 @@ def test_streams_are_limited_and_selected_on_the_server() -> None:
     handlers.configure(settings)
     assert not settings.posting.enabled
     assert settings.watching.server_timeout == 300
-    for kind in handlers.CHILD_KINDS:
+    for kind in CHILD_KINDS:
         resource = kopf.Resource(kind.group, kind.version, kind.plural)
         assert list(settings.watching.label_selectors.collect(resource)) == ["app.kubernetes.io/managed-by=trireme"]
     pods = kopf.Resource("", "v1", "pods")

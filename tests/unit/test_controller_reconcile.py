@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.controller_samples import NAMESPACE, pod, resource
 from tests.unit.fake_kube import FakeKube
 from trireme_operator.controller.queue import Key
-from trireme_operator.controller.reconcile import RESYNC_SECONDS, UNSETTLED_SECONDS, Reconciler
+from trireme_operator.controller.reconcile import GATEWAY_SECONDS, RESYNC_SECONDS, UNSETTLED_SECONDS, Reconciler
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
     GATEWAY,
@@ -80,17 +80,26 @@ class World:
         for zone, index in (("zone-a", 0), ("zone-b", 0), ("zone-b", 1)):
             self.group(zone, index)
         self.kube.add(GATEWAY, GATEWAY_OBJECT)
+        self.observe_groups()
+
+    def observe_groups(self) -> None:
+        """LeaderWorkerSet's controller has looked at every set."""
+        for name in self.kube.names(LEADER_WORKER_SET):
+            live = self.kube.one(LEADER_WORKER_SET, name)
+            live.setdefault("status", {})["observedGeneration"] = live["metadata"]["generation"]
 
     def accept_route(self) -> None:
-        told = [{"type": "Accepted", "status": "True"}, {"type": "ResolvedRefs", "status": "True"}]
+        route = self.kube.one(HTTP_ROUTE, self.kube.names(HTTP_ROUTE).copy().pop())
+        seen = {"status": "True", "observedGeneration": route["metadata"]["generation"]}
+        told = [{"type": kind, **seen} for kind in ("Accepted", "ResolvedRefs")]
         parent = {"parentRef": {"name": "edge", "namespace": "infra"}, "conditions": told}
-        name = self.kube.names(HTTP_ROUTE).copy().pop()
-        self.kube.one(HTTP_ROUTE, name)["status"] = {"parents": [parent]}
+        route["status"] = {"parents": [parent]}
 
 
 GATEWAY_OBJECT: Obj = {
     "metadata": {"name": "edge", "namespace": "infra"},
     "spec": {"listeners": [{"name": "web", "protocol": "HTTP", "port": 80}]},
+    "status": {"conditions": [{"type": "Programmed", "status": "True"}]},
 }
 
 
@@ -166,6 +175,19 @@ async def test_a_foreign_edit_of_what_we_render_is_undone_and_an_addition_is_lef
     service = world.kube.one(SERVICE, "llm-http")
     assert service["spec"]["selector"]["trireme.dev/cluster"] == "llm"
     assert service["metadata"]["annotations"]["example.com/note"] == "keep me"
+
+
+@pytest.mark.parametrize("kind", [SERVICE, LEADER_WORKER_SET], ids=lambda kind: kind.kind)
+async def test_a_key_added_to_a_selector_is_undone(world: World, kind: Kind) -> None:
+    await world.reconcile()
+    name = "llm-http" if kind == SERVICE else "llm-zone-a"
+    spec = world.kube.one(kind, name)["spec"]
+    if kind == LEADER_WORKER_SET:
+        spec["leaderWorkerTemplate"]["workerTemplate"]["spec"]["nodeSelector"]["nowhere"] = "1"
+    else:
+        spec["selector"]["nowhere"] = "1"
+    assert await world.writes() == [("apply", kind.kind, name)]
+    assert await world.writes() == []
 
 
 async def test_a_removed_zone_is_pruned_and_foreign_objects_are_not(world: World) -> None:
@@ -295,12 +317,34 @@ async def test_a_rolling_update_is_progress(world: World) -> None:
     world.everything_ready()
     world.accept_route()
     condition = {"type": "UpdateInProgress", "status": "True"}
-    world.kube.one(LEADER_WORKER_SET, "llm-zone-b")["status"] = {"conditions": [condition]}
+    world.kube.one(LEADER_WORKER_SET, "llm-zone-b")["status"]["conditions"] = [condition]
     await world.reconcile()
     assert world.condition("Progressing")["reason"] == "RollingOut"
     assert "llm-zone-b" in world.condition("Progressing")["message"]
     assert world.condition("Available")["status"] == "True"
     assert world.condition("Ready")["reason"] == "RollingOut"
+
+
+async def test_a_new_template_is_progress_before_leader_worker_set_has_seen_it(world: World) -> None:
+    await world.reconcile()
+    world.everything_ready()
+    world.accept_route()
+    await world.reconcile()
+    assert world.condition("Ready")["status"] == "True"
+    world.spec["engine"] = {"image": "vllm/vllm-openai:next"}
+    await world.reconcile()
+    assert world.condition("Ready")["reason"] == "RollingOut"
+    assert "llm-zone-a, llm-zone-b" in world.condition("Progressing")["message"]
+    world.observe_groups()
+    await world.reconcile()
+    assert world.condition("Ready")["status"] == "True"
+
+
+async def test_groups_that_leader_worker_set_has_never_looked_at_are_starting() -> None:
+    world = World(zones=None, replicas=0, gateway=None)
+    await world.reconcile()
+    assert world.condition("Progressing")["reason"] == "Starting"
+    assert "check that its controller runs" in world.condition("Progressing")["message"]
 
 
 async def test_a_serious_cause_comes_before_one_that_passes(world: World) -> None:
@@ -376,6 +420,29 @@ async def test_an_invalid_resource_is_a_condition_and_its_children_stay(world: W
     assert await world.writes() == []
 
 
+async def test_nothing_is_claimed_of_a_resource_that_became_invalid(world: World) -> None:
+    await world.reconcile()
+    world.everything_ready()
+    world.accept_route()
+    await world.reconcile()
+    valid = copy.deepcopy(world.spec)
+    world.spec["podTemplate"] = {"spec": {"hostNetwork": True}}
+    await world.reconcile()
+    assert {item["type"]: item["status"] for item in world.status["conditions"]} == {
+        "Accepted": "False",
+        "Available": "Unknown",
+        "Progressing": "Unknown",
+        "RoutesProgrammed": "Unknown",
+        "Ready": "False",
+    }
+    assert world.condition("Available")["reason"] == "InvalidSpec"
+    assert "weights are not moved until the spec is corrected" in world.condition("Available")["message"]
+    assert await world.writes() == []
+    world.kube.one(INFERENCE_CLUSTER, "llm")["spec"] = valid
+    await world.reconcile()
+    assert world.condition("Available")["status"] == "True"
+
+
 @pytest.mark.parametrize(
     "broken",
     [{"spec": None}, {"spec": {"model": []}}, {"spec": {}}, {"status": {"conditions": [{}], "zones": None}}],
@@ -431,6 +498,18 @@ async def test_everything_ready(world: World) -> None:
     assert (world.status["replicas"], world.status["readyReplicas"]) == (3, 3)
     assert world.status["plan"] == {"podsPerGroup": 2, "ranksPerGroup": 2, "gpusPerGroup": 0, "totalGpus": 0}
     assert await world.writes() == []
+
+
+async def test_a_gateway_that_is_being_set_up_is_looked_at_again_soon(world: World) -> None:
+    await world.reconcile()
+    world.everything_ready()
+    world.accept_route()
+    world.kube.one(GATEWAY, "edge", "infra")["status"] = {}
+    assert await world.reconcile() == GATEWAY_SECONDS
+    assert world.condition("Ready")["reason"] == "GatewayNotProgrammed"
+    world.kube.one(GATEWAY, "edge", "infra")["status"] = GATEWAY_OBJECT["status"]
+    assert await world.reconcile() == RESYNC_SECONDS
+    assert world.condition("Ready")["status"] == "True"
 
 
 async def test_a_wiped_status_comes_back_the_same(world: World) -> None:
@@ -529,6 +608,8 @@ async def test_without_zones_there_is_one_pool_and_one_service() -> None:
 
 async def test_scaled_to_zero_is_neither_available_nor_progressing() -> None:
     world = World(zones=None, replicas=0, gateway=None)
+    await world.reconcile()
+    world.observe_groups()
     await world.reconcile()
     assert world.condition("Available")["reason"] == "ScaledToZero"
     assert world.condition("Progressing")["status"] == "False"

@@ -1,5 +1,6 @@
 """What a gateway says about the route, and the URL."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ def cluster(**gateway: Any) -> InferenceCluster:
 
 def gateway(*listeners: Obj, address: str = "") -> dict[GatewayKey, Obj | None]:
     addresses = [{"value": address}] if address else []
-    return {EDGE: {"spec": {"listeners": list(listeners)}, "status": {"addresses": addresses}}}
+    programmed = {"type": "Programmed", "status": "True", "reason": "Programmed"}
+    status = {"addresses": addresses, "conditions": [programmed]}
+    return {EDGE: {"spec": {"listeners": list(listeners)}, "status": status}}
 
 
 HTTP = {"name": "web", "protocol": "HTTP", "port": 80}
@@ -64,6 +67,9 @@ def route(*conditions: tuple[str, str, str]) -> Obj:
     return {"status": {"parents": [{"parentRef": {"name": "edge", "namespace": "infra"}, "conditions": told}]}}
 
 
+TAKEN = route(("Accepted", "True", ""), ("ResolvedRefs", "True", ""))
+
+
 @pytest.mark.parametrize(
     ("live", "gateways", "want"),
     [
@@ -80,8 +86,14 @@ def route(*conditions: tuple[str, str, str]) -> Obj:
             id="no backend",
         ),
         pytest.param(route(("Accepted", "True", "")), {}, (False, "BackendsNotResolved"), id="half an answer"),
+        pytest.param(TAKEN, {}, (True, "Programmed"), id="taken"),
+        pytest.param(TAKEN, gateway(HTTP), (True, "Programmed"), id="taken by a gateway that is up"),
+        pytest.param(TAKEN, {EDGE: {}}, (False, "GatewayNotProgrammed"), id="a gateway that nobody has looked at"),
         pytest.param(
-            route(("Accepted", "True", ""), ("ResolvedRefs", "True", "")), {}, (True, "Programmed"), id="taken"
+            TAKEN,
+            {EDGE: {"status": {"conditions": [{"type": "Programmed", "status": "False"}]}}},
+            (False, "GatewayNotProgrammed"),
+            id="a gateway that serves nothing",
         ),
     ],
 )
@@ -94,3 +106,51 @@ def test_verdict(live: Obj, gateways: dict[GatewayKey, Obj | None], want: tuple[
 def test_a_refusal_carries_the_gateways_own_words() -> None:
     _, _, message = verdict(cluster(), route(("Accepted", "False", "NotAllowedByListeners")), {})
     assert message == "Gateway infra/edge: NotAllowedByListeners: m"
+
+
+def test_a_gateway_that_serves_nothing_says_why() -> None:
+    told = {"type": "Programmed", "status": "False", "reason": "NoResources", "message": "no proxy is up"}
+    _, _, message = verdict(cluster(), TAKEN, {EDGE: {"status": {"conditions": [told]}}})
+    assert "Gateway infra/edge serves nothing yet: NoResources: no proxy is up" in message
+
+
+@pytest.mark.parametrize(
+    ("observed", "want"),
+    [
+        pytest.param(3, (True, "Programmed"), id="for the route as it is"),
+        pytest.param(2, (False, "RoutePending"), id="for an earlier route"),
+        pytest.param(None, (True, "Programmed"), id="for a route that is not told"),
+    ],
+)
+def test_a_verdict_counts_for_the_route_it_was_made_for(observed: int | None, want: tuple[bool, str]) -> None:
+    live = copy.deepcopy(TAKEN)
+    live["metadata"] = {"generation": 3}
+    for condition in live["status"]["parents"][0]["conditions"]:
+        condition["observedGeneration"] = observed
+    assert verdict(cluster(), live, {})[:2] == want
+
+
+@pytest.mark.parametrize(
+    ("named", "told", "want"),
+    [
+        pytest.param({"sectionName": "tls"}, {"sectionName": "web"}, "RoutePending", id="another listener"),
+        pytest.param({"sectionName": "tls"}, {}, "RoutePending", id="no listener told"),
+        pytest.param({"port": 443}, {"port": 80}, "RoutePending", id="another port"),
+        pytest.param({"port": 443, "sectionName": "tls"}, {"port": 443, "sectionName": "tls"}, "Programmed", id="same"),
+        pytest.param({}, {"kind": "Service", "group": ""}, "RoutePending", id="another kind"),
+        pytest.param({}, {"kind": "Gateway", "group": "gateway.networking.k8s.io"}, "Programmed", id="defaults told"),
+    ],
+)
+def test_a_parent_is_all_of_its_reference(named: Obj, told: Obj, want: str) -> None:
+    edge = {"name": "edge", "namespace": "infra"}
+    live = copy.deepcopy(TAKEN)
+    live["status"]["parents"][0]["parentRef"] = edge | told
+    assert verdict(cluster(parentRefs=[edge | named]), live, {})[1] == want
+
+
+def test_one_listener_that_took_the_route_does_not_speak_for_another() -> None:
+    edge = {"name": "edge", "namespace": "infra"}
+    live = copy.deepcopy(TAKEN)
+    live["status"]["parents"][0]["parentRef"] = edge | {"sectionName": "web"}
+    parents = [edge | {"sectionName": "web"}, edge | {"sectionName": "tls"}]
+    assert verdict(cluster(parentRefs=parents), live, {})[1] == "RoutePending"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -107,7 +108,7 @@ def test_mounts_are_found_innermost_first_with_their_escapes_undone() -> None:
 
 
 def test_a_group_of_cgroup_v1_inherits_its_cpuset(tmp_path: Path) -> None:
-    for controller in ("memory", "cpuset"):
+    for controller in ("cpu", "cpuset", "memory", "pids"):
         (tmp_path / controller).mkdir()
         (tmp_path / controller / "cgroup.procs").write_text("1\n")
     for name, value in (("cpuset.cpus", "0-1\n"), ("cpuset.mems", "0\n")):
@@ -121,6 +122,28 @@ def test_a_group_of_cgroup_v1_inherits_its_cpuset(tmp_path: Path) -> None:
     assert (tmp_path / "memory" / "trireme").is_dir()
     assert (made / "cpuset.cpus").read_text() == "0-1\n"
     assert (made / "cpuset.mems").read_text() == "0\n"
+
+
+def test_missing_controllers_of_cgroup_v1_are_named_before_anything_is_made(tmp_path: Path) -> None:
+    for controller in ("cpuset", "memory"):
+        (tmp_path / controller).mkdir()
+        (tmp_path / controller / "cgroup.procs").write_text("1\n")
+    with pytest.raises(ClusterError, match=r"lacks the cgroup controllers cpu, pids: .*--cgroupns=host"):
+        cgroups.require_usable("trireme", root=tmp_path)
+    assert not cgroups.exists("trireme", root=tmp_path)
+
+
+def test_cgroups_that_cannot_be_made_are_told_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for controller in ("cpu", "cpuset", "memory", "pids"):
+        (tmp_path / controller).mkdir()
+        (tmp_path / controller / "cgroup.procs").write_text("1\n")
+
+    def refuse(self: Path, *_args: object, **_words: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ClusterError, match=r"Read-only file system.*--cgroupns=host"):
+        cgroups.require_usable("trireme", root=tmp_path)
 
 
 def v2(path: Path, *, root: str, group: str) -> Path:

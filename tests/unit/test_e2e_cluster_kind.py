@@ -20,7 +20,7 @@ class Recorder:
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.inputs: list[str | None] = []
-        self.answers: dict[str, str | Exception] = {"docker inspect --format={{.State.Pid}}": "4711\n"}
+        self.answers: dict[str, str | BaseException] = {"docker inspect --format={{.State.Pid}}": "4711\n"}
 
     def __call__(self, argv: Sequence[str | Path], *, input: str | None = None) -> str:  # noqa: A002
         line = " ".join(str(word) for word in argv)
@@ -28,7 +28,7 @@ class Recorder:
         self.inputs.append(input)
         matching = [begin for begin in self.answers if line.startswith(begin)]
         answer = self.answers[max(matching, key=len)] if matching else ""
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -68,9 +68,9 @@ def test_up_creates_the_cluster_with_a_kubeconfig_of_its_own(
     commands.answers["docker inspect --format={{range"] = "172.18.0.5\n"
     cluster.up()
     config = kubeconfig.parent / "kind.json"
-    assert commands.ran[1] == (
-        f"kind create cluster --name=trireme-kind --config={config} --wait=180s --kubeconfig={kubeconfig}"
-    )
+    created = f"kind create cluster --name=trireme-kind --config={config} --wait=180s --kubeconfig={kubeconfig}"
+    assert created in commands.ran
+    assert not [line for line in commands.ran if line.startswith("kind delete")]
     assert f"kind export kubeconfig --name=trireme-kind --kubeconfig={kubeconfig}" in commands.ran
     assert (
         f"kubectl config --kubeconfig={kubeconfig} set-cluster kind-trireme-kind --server=https://172.18.0.5:6443"
@@ -82,11 +82,31 @@ def test_up_creates_the_cluster_with_a_kubeconfig_of_its_own(
 def test_up_of_an_existing_cluster_creates_nothing_and_starts_its_workers(
     cluster: KindCluster, commands: Recorder, kubeconfig: Path
 ) -> None:
-    commands.answers["kind get clusters"] = "other\ntrireme-kind\n"
     cluster.up()
-    assert not [line for line in commands.ran if line.startswith("kind create")]
+    commands.answers["kind get clusters"] = "other\ntrireme-kind\n"
+    commands.ran.clear()
+    cluster.up()
+    assert not [line for line in commands.ran if line.startswith(("kind create", "kind delete"))]
     assert "docker start trireme-kind-worker" in commands.ran
     assert "docker start trireme-kind-worker3" in commands.ran
+
+
+def test_a_cluster_whose_creation_was_interrupted_is_made_anew(
+    cluster: KindCluster, commands: Recorder, kubeconfig: Path
+) -> None:
+    cluster.up()  # of a cluster that somebody deleted with kind itself afterwards
+    commands.answers["kind create"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        cluster.up()
+    del commands.answers["kind create"]
+    commands.answers["kind get clusters"] = "trireme-kind\n"
+    commands.ran.clear()
+    cluster.up()
+    made = [line.split(" --")[0] for line in commands.ran if line.startswith(("kind create", "kind delete"))]
+    assert made == ["kind delete cluster", "kind create cluster"]
+    commands.ran.clear()
+    cluster.up()
+    assert not [line for line in commands.ran if line.startswith("kind create")]
 
 
 def test_a_cluster_of_a_similar_name_is_not_ours(cluster: KindCluster, commands: Recorder) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from e2e.drills import report, timeline
 from e2e.drills.events import DRILLS
-from e2e.drills.judge import Budget, Measured, Result, judge, last_failed
+from e2e.drills.judge import Budget, Measured, Result, judge, last_failed, longest_silence
 from e2e.drills.record import Seen
 from e2e.drills.traffic import Request, fault_of
 
@@ -21,6 +21,7 @@ GOOD = Measured(
     out_of_rotation_seconds=0.6,
     recovered_seconds=7.0,
     last_failed_seconds=0.7,
+    longest_silence_seconds=0.3,
     weight_moved_seconds=1.0,
     whole_again=True,
     first_cause="pod m-zone-a-0-1: container engine ended with exit code 1: EngineKilled: SIGKILL",
@@ -146,6 +147,8 @@ def test_a_drill_within_its_budget_passes() -> None:
         ({"recovered_seconds": 30.5}, "whole group ready again after 30.5 s"),
         ({"recovered_seconds": None}, "whole group ready again: never seen"),
         ({"last_failed_seconds": 9.0}, "began 9.0 s after the event failed"),
+        ({"longest_silence_seconds": 4.0}, "not for 4.0 s answered"),
+        ({"longest_silence_seconds": None}, "never answered"),
         ({"requests": 0}, "no request"),
         ({"whole_again": False}, "did not become Ready"),
         ({"other_zone": "zone-b: a pod was not ready"}, "zone-b"),
@@ -169,6 +172,12 @@ def test_the_last_failed_request_is_told_by_when_it_began() -> None:
     requests = [Request(2, 3, ""), Request(3, 9, "late"), Request(4, 5, "")]
     assert last_failed(requests, since=2) == 1
     assert last_failed(requests[:1], since=2) is None
+
+
+def test_silence_is_measured_between_good_answers_after_the_event() -> None:
+    requests = [Request(0, 1, ""), Request(2, 5, "late"), Request(3, 4, ""), Request(4, 9, ""), Request(4, 10, "")]
+    assert longest_silence(requests, since=2) == 5
+    assert longest_silence(requests[:2], since=2) is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from e2e import helm
 from e2e.components import gateway, lws, manifest, metrics
 from e2e.host import CommandError
 from e2e.versions import versions
@@ -175,8 +176,8 @@ class Helm:
         self.description: str | None = None
         self.status = "deployed"
         self.installs: list[dict[str, Any]] = []
-        monkeypatch.setattr(gateway, "run", self.run)
-        monkeypatch.setattr(gateway, "binary", lambda name: Path("/bin", name))
+        monkeypatch.setattr(helm, "run", self.run)
+        monkeypatch.setattr(helm, "binary", lambda name: Path("/bin", name))
 
     def run(self, argv: list[str]) -> str:
         start = ["inside", "/bin/helm", "--kubeconfig", "/kubeconfig", "--namespace", "envoy-gateway-system"]
@@ -227,7 +228,7 @@ def test_a_cluster_that_does_not_answer_is_not_taken_for_an_empty_one(
         raise CommandError(argv, 1, "Kubernetes cluster unreachable")
 
     Helm(monkeypatch)
-    monkeypatch.setattr(gateway, "run", refused)
+    monkeypatch.setattr(helm, "run", refused)
     with pytest.raises(CommandError, match="unreachable"):
         gateway._install_chart(cluster)
 

@@ -101,7 +101,8 @@ def test_a_phase_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     status = gate.execute(Phase("hang", (sys.executable, "-c", code), limit_seconds=2), tmp_path / "hang.log")
 
     assert status == gate.LATE
-    assert time.monotonic() - started < 15
+    # At once when the signal finds the program ready; after the grace before SIGKILL when it is still starting.
+    assert time.monotonic() - started < gate._ENDING_SECONDS + 30
     assert "its limit" in (tmp_path / "hang.log").read_text()
     assert not _alive(int(pid.read_text()))
 

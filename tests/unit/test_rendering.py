@@ -135,6 +135,14 @@ def test_the_number_of_groups_is_never_part_of_the_set_itself() -> None:
     assert rendering.lws_replicas(resource, plan(resource).zones[0])["spec"] == {"replicas": 3}
 
 
+def test_one_late_answer_removes_no_leader_and_a_broken_group_leaves_in_time() -> None:
+    silence = 3  # seconds until a launcher says that a silent member is one
+    for name in ("leaderTemplate", "workerTemplate"):
+        probe = template()[name]["spec"]["containers"][0]["readinessProbe"]
+        assert probe["failureThreshold"] > 1
+        assert silence + probe["periodSeconds"] * probe["failureThreshold"] <= 5
+
+
 def test_ranks_without_a_device_ask_for_none() -> None:
     (container,) = template(accelerator={"resource": "cpu"})["workerTemplate"]["spec"]["containers"]
     assert container["resources"] == {}

@@ -68,7 +68,13 @@ def test_the_users_step_limit_wins_over_the_launchers() -> None:
         pytest.param("--api-key a b --port 1", "--api-key *** *** --port 1", id="several keys"),
         pytest.param("--api_key=a --port 1", "--api_key=*** --port 1", id="underscore and equals sign"),
         pytest.param("--hf-token t", "--hf-token ***", id="token of the hub"),
-        pytest.param("serve --port=8000", "serve --port=8000", id="nothing secret"),
+        pytest.param("--api-ke S1 --port 1", "--api-ke *** --port 1", id="prefix"),
+        pytest.param("--hf-tok=S2 -tp 2", "--hf-tok=*** -tp 2", id="prefix and equals sign"),
+        pytest.param("--a S1 --hf_t S2", "--a *** --hf_t ***", id="prefixes that vLLM refuses"),
+        pytest.param("--api-keys S1 --api-key.a S2", "--api-keys *** --api-key.a ***", id="longer names"),
+        pytest.param("--api-key -S1 -tp 2", "--api-key *** -tp 2", id="value that begins with a dash"),
+        pytest.param("--hf-overrides {} --api-server-count 1", "--hf-overrides {} --api-server-count 1", id="cousins"),
+        pytest.param("serve --port=8000 -- x", "serve --port=8000 -- x", id="nothing secret"),
     ],
 )
 def test_secrets_are_not_shown(words: str, want: str) -> None:

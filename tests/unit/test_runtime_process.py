@@ -111,6 +111,23 @@ def test_a_silent_worker_takes_the_leader_out_of_rotation_and_brings_it_back(gro
     until(lambda: leader.ask("/readyz")[0] == 200, "back in rotation", seconds=6)
 
 
+def test_a_group_that_serves_outlives_an_outage_of_dns(group: Group, tmp_path: Path) -> None:
+    outage = tmp_path / "outage"
+    leader, worker = start_ready(group, {"LOOPBACK_NAMES_OUTAGE": str(outage)})
+    outage.write_text("6")
+    answers = set()
+    deadline = time.monotonic() + 4.5  # silence would count after three
+    while time.monotonic() < deadline:
+        answers |= {leader.ask("/readyz"), (0, worker.status()["stage"])}
+        time.sleep(0.2)
+    assert answers == {(200, "Ready\n"), (0, "Ready")}
+
+    # What is gone is still noticed at once.
+    for pid in [worker.process.pid, *children(worker.process.pid)]:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: leader.ask("/readyz")[0] == 503, "out of rotation", seconds=5)
+
+
 def test_a_new_leader_does_not_start_beside_a_worker_of_an_earlier_start(group: Group) -> None:
     leader, worker = start_ready(group)
     for pid in [leader.process.pid, *children(leader.process.pid)]:
@@ -132,6 +149,15 @@ def test_a_container_restarted_in_place_loads_nothing(group: Group) -> None:
     until(lambda: "restarted in place" in again.ask("/readyz")[1], "it waits and says why")
     again.process.terminate()
     assert again.wait() == 0
+
+
+def test_a_container_restarted_in_place_ends_by_itself_when_its_signal_was_lost(group: Group, tmp_path: Path) -> None:
+    group.size = 1
+    assert group.start(command=("false",)).wait() == 1
+    again = group.start(command=("touch", str(tmp_path / "loaded")))
+    assert again.wait(20) == 1
+    assert again.first_cause()["reason"] == "RestartedInPlace"
+    assert not (tmp_path / "loaded").exists()
 
 
 def test_orphans_are_reaped_and_nothing_outlives_the_engine(group: Group, tmp_path: Path) -> None:

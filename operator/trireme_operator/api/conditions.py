@@ -18,7 +18,7 @@ class ConditionType(StrEnum):
     """Groups are being created, replaced or are not ready yet."""
 
     ROUTES_PROGRAMMED = "RoutesProgrammed"
-    """The gateway accepted the route and its backends; absent without ``spec.gateway``."""
+    """Each gateway is up and accepted the route, as it is now, and its backends; absent without ``spec.gateway``."""
 
     READY = "Ready"
     """Everything asked for is there: accepted, every group of every zone ready, routes programmed."""
@@ -71,13 +71,15 @@ class Reason(StrEnum):
     PROGRAMMED = "Programmed"
     """The gateway accepted the route and resolved its backends."""
     ROUTE_PENDING = "RoutePending"
-    """No gateway has said anything about the route yet."""
+    """A gateway has said nothing yet about the route as it is now."""
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     """The gateway refused the route; the message is its own."""
     BACKENDS_NOT_RESOLVED = "BackendsNotResolved"
     """The gateway can't resolve a backend of the route; the message is its own."""
     GATEWAY_NOT_FOUND = "GatewayNotFound"
     """A Gateway of ``spec.gateway.parentRefs`` does not exist."""
+    GATEWAY_NOT_PROGRAMMED = "GatewayNotProgrammed"
+    """A Gateway of ``spec.gateway.parentRefs`` serves nothing yet; the message is its own."""
 
     # Any condition
     UNKNOWN = "Unknown"

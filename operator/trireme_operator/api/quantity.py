@@ -13,7 +13,8 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-_FORM = re.compile(r"^([+-]?)([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?[0-9]+)?$")
+_FORM = re.compile(r"^([+-]?)([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$")
+_MAXIMUM_LENGTH: Final = 64
 _BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _SMALLEST: Final = Fraction(1, 10**9)
@@ -38,13 +39,10 @@ def canonical(quantity: int | str) -> str:
     """The spelling of ``quantity`` that the API server stores.
 
     Raises:
-        ValueError: the text is no quantity.
+        ValueError: the text is no quantity, or longer than any sensible one.
 
     """
-    text = str(quantity)
-    found = _FORM.match(text)
-    if found is None:
-        raise ValueError(f"{text!r} is no quantity: write a number with an optional unit, such as 500m, 2 or 16Gi")
+    found = _parts(quantity)
     sign, digits, unit = found[1], Fraction(found[2]), found[3] or ""
     value = digits * _factor(unit)
     value = -(-value // _SMALLEST) * _SMALLEST  # nothing finer than a billionth is kept; it rounds up
@@ -55,14 +53,27 @@ def value_of(quantity: int | str) -> Fraction:
     """The exact number that ``quantity`` stands for.
 
     Raises:
-        ValueError: the text is no quantity.
+        ValueError: the text is no quantity, or longer than any sensible one.
 
     """
-    found = _FORM.match(str(quantity))
-    if found is None:
-        raise ValueError(f"{quantity!r} is no quantity: write a number with an optional unit, such as 500m, 2 or 16Gi")
+    found = _parts(quantity)
     value = Fraction(found[2]) * _factor(found[3] or "")
     return -value if found[1] == "-" else value
+
+
+def _parts(quantity: int | str) -> re.Match[str]:
+    """Sign, digits and unit. Bounded, because the arithmetic is exact: an exponent of millions would take minutes."""
+    text = str(quantity)
+    if len(text) > _MAXIMUM_LENGTH:
+        shown = text[:_MAXIMUM_LENGTH]
+        raise ValueError(f"{shown!r}... is too long for a quantity: write at most {_MAXIMUM_LENGTH} characters")
+    found = _FORM.match(text)
+    if found is None:
+        raise ValueError(
+            f"{text!r} is no quantity: write a number with an optional unit, such as 500m, 2 or 16Gi; "
+            "an exponent has at most two digits"
+        )
+    return found
 
 
 def _factor(unit: str) -> Fraction:

@@ -77,10 +77,11 @@ class EngineConfig(Model):
 
 
 class Engine(Model):
-    """The engine that runs the model: vLLM, in any image that has `vllm` and Python 3.10 or newer on its PATH."""
+    """The engine that runs the model: vLLM."""
 
     image: Annotated[str, Field(min_length=1, max_length=512)] = DEFAULT_IMAGE
-    """The engine's image. The launcher is injected at start, so a stock image needs no change."""
+    """The engine's image: any that has `vllm` 0.18 or newer (tested with 0.32) and Python 3.10 or newer on its PATH.
+    The launcher is injected at start, so a stock image needs no change."""
 
     image_pull_policy: PullPolicy | None = None
     """When a node pulls the image. Default: as Kubernetes decides, `Always` for the tag `latest`, else

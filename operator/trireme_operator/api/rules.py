@@ -76,6 +76,14 @@ RULES: Final[tuple[Rule, ...]] = (
         ),
     ),
     Rule(
+        where="",
+        rule="!self.metadata.name.endsWith('-http')",
+        message=(
+            "metadata.name must not end in -http: that is how the Service of another resource may be called; choose"
+            " another name"
+        ),
+    ),
+    Rule(
         where="spec",
         rule="!(has(self.zones) && has(self.replicas))",
         message="replicas is for a resource without zones: give each zone its own zones[].replicas and remove replicas",

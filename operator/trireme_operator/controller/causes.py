@@ -15,6 +15,7 @@ from trireme_operator.api import Reason
 from trireme_operator.kube import Obj
 
 _TEXT_LIMIT = 600
+_LOG_LINES = 3
 
 
 class Stage(StrEnum):
@@ -144,9 +145,24 @@ def _termination_message(raw: str) -> str:
         return _cut(raw.strip())
     if not isinstance(told, dict):
         return _cut(raw.strip())
-    return _cut(": ".join(str(told[key]) for key in ("reason", "message") if told.get(key)))
+    said = _cut(": ".join(str(told[key]) for key in ("reason", "message") if told.get(key)))
+    return said + _last_lines(told.get("log"), room=_TEXT_LIMIT - len(said))
+
+
+def _last_lines(log: Any, *, room: int) -> str:
+    """The end of the log in at most ``room`` characters: what a program said last tells most."""
+    lines = [_line(item) for item in log if _line(item)] if isinstance(log, list) else []
+    label, text = "; last lines: ", " | ".join(lines[-_LOG_LINES:])
+    room -= len(label)
+    if not text or room <= len("..."):
+        return ""
+    return label + (text if len(text) <= room else "..." + text[len(text) - room + 3 :])
+
+
+def _line(text: Any) -> str:
+    return " ".join(str(text).split())
 
 
 def _cut(text: Any) -> str:
-    line = " ".join(str(text).split())
+    line = _line(text)
     return line if len(line) <= _TEXT_LIMIT else line[: _TEXT_LIMIT - 3] + "..."

@@ -29,6 +29,10 @@ class Conditions:
         """Set a condition to False."""
         self._set(kind, "False", reason, message)
 
+    def unknown(self, kind: ConditionType, reason: Reason, message: str = "") -> None:
+        """Set a condition to Unknown."""
+        self._set(kind, "Unknown", reason, message)
+
     def get(self, kind: ConditionType) -> Condition | None:
         """A condition set so far."""
         return self._conditions.get(kind)

@@ -2,7 +2,8 @@
 
 Defaults of the API server and fields of other managers may be there besides; what we rendered must stand. Lists that
 server-side apply merges by key are compared by that key (the tables of the API types, `x-kubernetes-list-map-keys`);
-every other list is one value, where an added item is as much a change as a missing one.
+every other list is one value, where an added item is as much a change as a missing one. So is a selector: one more key
+and it selects nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,9 @@ _MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
     "conditions": ("type",),
 }
 
+_ATOMIC_MAPS = frozenset({"selector", "nodeSelector", "labelSelector"})
+"""Fields of what we render that the API types mark x-kubernetes-map-type: atomic (k8s.io/api v0.36.3, core/v1)."""
+
 
 def first_difference(live: Any, rendered: Any, path: str = "") -> str | None:
     """The path of the first rendered value that does not stand in `live`, or None when all do."""
@@ -50,6 +54,9 @@ def first_difference(live: Any, rendered: Any, path: str = "") -> str | None:
 
 
 def _in_field(field: str, live: Any, rendered: Any, path: str) -> str | None:
+    if field in _ATOMIC_MAPS and isinstance(rendered, Mapping):
+        changed = first_difference(live, rendered, path)
+        return changed if changed is not None else first_difference(rendered, live, path)
     keys = _MERGE_KEYS.get(field)
     if keys is None or not isinstance(rendered, list) or not isinstance(live, list):
         return first_difference(live, rendered, path)

@@ -13,18 +13,9 @@ import kopf
 from trireme_operator.api.labels import LABEL_CLUSTER, MANAGED_BY
 from trireme_operator.controller.discovery import NEEDED
 from trireme_operator.controller.queue import Key
-from trireme_operator.kube import (
-    CONTROLLER_REVISION,
-    HTTP_ROUTE,
-    INFERENCE_CLUSTER,
-    LEADER_WORKER_SET,
-    POD,
-    SERVICE,
-    SERVICE_ACCOUNT,
-    Kind,
-)
+from trireme_operator.controller.scope import CHILD_KINDS
+from trireme_operator.kube import INFERENCE_CLUSTER, POD, Kind
 
-CHILD_KINDS = (LEADER_WORKER_SET, SERVICE, SERVICE_ACCOUNT, CONTROLLER_REVISION, HTTP_ROUTE)
 CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
 _CRDS_WE_NEED = frozenset(str(kind) for kind in NEEDED)
 

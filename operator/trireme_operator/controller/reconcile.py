@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from trireme_operator import rendering
-from trireme_operator.api import ConditionType, InferenceCluster, InvalidResource, parse
+from trireme_operator.api import ConditionType, InferenceCluster, InvalidResource, Reason, parse
 from trireme_operator.controller.children import ensure, ensure_replicas, prune
 from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.groups import Group, groups_of
@@ -35,6 +35,8 @@ RESYNC_SECONDS = 450.0
 """Between full looks at a settled resource; the queue spreads it by +- 20 %."""
 UNSETTLED_SECONDS = 15.0
 """How soon to look again at a resource that waits for something no watched object announces: an API, a gateway."""
+GATEWAY_SECONDS = 4.0
+"""The same while a Gateway that exists is being set up, which takes seconds; Gateways are read and not watched."""
 
 
 class Reconciler:
@@ -77,7 +79,7 @@ class Reconciler:
         await write_if_changed(self._api, raw, status)
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
-        return UNSETTLED_SECONDS if _unsettled(scope, conditions) else RESYNC_SECONDS
+        return _next_look(scope, conditions)
 
     async def _foundations(self, scope: Scope, wanted: ClusterPlan) -> Template | None:
         """What pods need before they are made: the stored template, and the ServiceAccount they run as."""
@@ -145,6 +147,9 @@ def _live(scope: Scope, wanted: ClusterPlan) -> Mapping[str | None, int] | None:
     return {by_service[ref["name"]]: int(ref.get("weight", 1)) for ref in backends if ref.get("name") in by_service}
 
 
-def _unsettled(scope: Scope, conditions: Conditions) -> bool:
+def _next_look(scope: Scope, conditions: Conditions) -> float:
     routes = conditions.get(ConditionType.ROUTES_PROGRAMMED)
-    return LEADER_WORKER_SET in scope.children.missing or (routes is not None and routes.status != "True")
+    if routes is not None and routes.reason is Reason.GATEWAY_NOT_PROGRAMMED:
+        return GATEWAY_SECONDS
+    unsettled = LEADER_WORKER_SET in scope.children.missing or (routes is not None and routes.status != "True")
+    return UNSETTLED_SECONDS if unsettled else RESYNC_SECONDS

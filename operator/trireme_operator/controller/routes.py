@@ -32,29 +32,44 @@ async def read_gateways(api: KubeApi, cluster: InferenceCluster) -> dict[Gateway
 def verdict(
     cluster: InferenceCluster, route: Obj, gateways: Mapping[GatewayKey, Obj | None]
 ) -> tuple[bool, Reason, str]:
-    """Whether every parent took the route: the first parent that did not, decides.
-
-    A verdict for an earlier generation of the route counts: weights change often, and the parents that took the route
-    take a change of its weights.
-    """
-    statuses = (route.get("status") or {}).get("parents") or []
-    for key in _parents(cluster):
-        where = f"Gateway {key[0]}/{key[1]}"
-        told = [entry for entry in statuses if _parent_key(entry, cluster.metadata.namespace) == key]
-        if key in gateways and gateways[key] is None:
-            return (
-                False,
-                Reason.GATEWAY_NOT_FOUND,
-                f"{where} does not exist; create it or correct spec.gateway.parentRefs",
-            )
-        if not told:
-            text = f"{where} has not taken up the route; check that the controller of its GatewayClass runs"
-            return False, Reason.ROUTE_PENDING, text
-        for kind, reason in (("Accepted", Reason.ROUTE_NOT_ACCEPTED), ("ResolvedRefs", Reason.BACKENDS_NOT_RESOLVED)):
-            refusal = _refusal(told, kind)
-            if refusal is not None:
-                return False, reason, f"{where}: {refusal}"
+    """Whether every parent is up and serves this generation of the route: the first parent that does not, decides."""
+    for reference in _references(cluster):
+        found = _failing(reference, cluster.metadata.namespace, route, gateways)
+        if found is not None:
+            return False, *found
     return True, Reason.PROGRAMMED, "Every Gateway of spec.gateway.parentRefs took the route"
+
+
+def _failing(
+    reference: Mapping[str, Any], namespace: str, route: Obj, gateways: Mapping[GatewayKey, Obj | None]
+) -> tuple[Reason, str] | None:
+    """What one parent lacks, or None."""
+    parent = _identity(reference, namespace)
+    key = (parent["namespace"], parent["name"])
+    where = f"Gateway {key[0]}/{key[1]}"
+    if key in gateways:
+        live = gateways[key]
+        if live is None:
+            return Reason.GATEWAY_NOT_FOUND, f"{where} does not exist; create it or correct spec.gateway.parentRefs"
+        refusal = _refusal((live.get("status") or {}).get("conditions"), "Programmed")
+        if refusal is not None:
+            text = f"{where} serves nothing yet: {refusal}; see its status and the controller of its GatewayClass"
+            return Reason.GATEWAY_NOT_PROGRAMMED, text
+    statuses = (route.get("status") or {}).get("parents") or []
+    told = [entry for entry in statuses if _identity(entry.get("parentRef") or {}, namespace) == parent]
+    generation = int(route.get("metadata", {}).get("generation") or 0)
+    if not told or any(_is_older(entry, generation) for entry in told):
+        what = "the latest change of the route" if told else "the route"
+        return (
+            Reason.ROUTE_PENDING,
+            f"{where} has not taken up {what}; check that the controller of its GatewayClass runs",
+        )
+    for kind, reason in (("Accepted", Reason.ROUTE_NOT_ACCEPTED), ("ResolvedRefs", Reason.BACKENDS_NOT_RESOLVED)):
+        for entry in told:
+            refusal = _refusal(entry.get("conditions"), kind)
+            if refusal is not None:
+                return reason, f"{where}: {refusal}"
+    return None
 
 
 def url(cluster: InferenceCluster, plan: ClusterPlan, gateways: Mapping[GatewayKey, Obj | None]) -> str:
@@ -79,19 +94,39 @@ def _parents(cluster: InferenceCluster) -> list[GatewayKey]:
     return [(parent.namespace or cluster.metadata.namespace, parent.name) for parent in gateway.parent_refs]
 
 
-def _parent_key(entry: Mapping[str, Any], namespace: str) -> GatewayKey:
-    ref = entry.get("parentRef") or {}
-    return str(ref.get("namespace") or namespace), str(ref.get("name"))
+def _references(cluster: InferenceCluster) -> list[dict[str, Any]]:
+    gateway = cluster.spec.gateway
+    parents = gateway.parent_refs if gateway is not None else []
+    return [parent.model_dump(mode="json", by_alias=True, exclude_none=True) for parent in parents]
 
 
-def _refusal(told: Iterable[Mapping[str, Any]], kind: str) -> str | None:
-    """The gateway's own words when a condition of this type is not True for some listener."""
-    for entry in told:
-        condition = next((item for item in entry.get("conditions") or [] if item.get("type") == kind), None)
-        if condition is None or condition.get("status") != "True":
-            said = condition or {}
-            return f"{said.get('reason', 'no verdict yet')}: {said.get('message', '')}".rstrip(": ")
-    return None
+def _identity(reference: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """A parentRef with the API's defaults filled in: two of them name the same parent when all of it is equal.
+
+    Source: sigs.k8s.io/gateway-api v1.6.1, apis/v1/shared_types.go (ParentReference).
+    """
+    return {
+        "group": reference.get("group", "gateway.networking.k8s.io"),
+        "kind": reference.get("kind") or "Gateway",
+        "namespace": str(reference.get("namespace") or namespace),
+        "name": str(reference.get("name")),
+        "sectionName": reference.get("sectionName"),
+        "port": reference.get("port"),
+    }
+
+
+def _is_older(entry: Mapping[str, Any], generation: int) -> bool:
+    """Whether the verdict is for an earlier route; a condition that names no generation is taken as the latest."""
+    told = [item.get("observedGeneration") for item in entry.get("conditions") or []]
+    return any(int(observed) < generation for observed in told if observed is not None)
+
+
+def _refusal(conditions: Iterable[Mapping[str, Any]] | None, kind: str) -> str | None:
+    """The gateway's own words when the condition of this type is not True."""
+    condition = next((item for item in conditions or [] if item.get("type") == kind), {})
+    if condition.get("status") == "True":
+        return None
+    return f"{condition.get('reason', 'no verdict yet')}: {condition.get('message', '')}".rstrip(": ")
 
 
 def _listener(gateway: Mapping[str, Any], section: str | None, port: int | None) -> Mapping[str, Any]:

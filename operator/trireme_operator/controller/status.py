@@ -89,17 +89,25 @@ def compute(
 
 
 def compute_invalid(raw: Obj, error: InvalidResource, now: datetime) -> Obj:
-    """The status of a resource that breaks a rule: nothing is touched, so what was known of the children stays."""
+    """The status of a resource that breaks a rule: nothing is touched, so of groups and traffic nothing is claimed.
+
+    What the status said of the zones stays, as what was last seen.
+    """
     metadata, live = raw["metadata"], raw.get("status") or {}
     generation = int(metadata.get("generation") or 0)
     conditions = Conditions(live.get("conditions") or [], generation=generation, now=now)
     text = f"{error}; the running groups stay as they are"
     conditions.false(ConditionType.ACCEPTED, Reason.INVALID_SPEC, text)
+    unseen = (
+        "Groups are not looked at and weights are not moved until the spec is corrected; see the condition Accepted"
+    )
+    for kind in (ConditionType.AVAILABLE, ConditionType.PROGRESSING):
+        conditions.unknown(kind, Reason.INVALID_SPEC, unseen)
+    if any(item.get("type") == ConditionType.ROUTES_PROGRAMMED for item in live.get("conditions") or []):
+        conditions.unknown(ConditionType.ROUTES_PROGRAMMED, Reason.INVALID_SPEC, unseen)
     conditions.false(ConditionType.READY, Reason.INVALID_SPEC, text)
     ours = [item.model_dump(mode="json", by_alias=True) for item in conditions.all()]
-    types = {item["type"] for item in ours}
-    kept = [item for item in live.get("conditions") or [] if item.get("type") in set(ConditionType) - types]
-    return {**live, "conditions": [*ours, *kept], "observedGeneration": generation}
+    return {**live, "conditions": ours, "observedGeneration": generation}
 
 
 async def write_if_changed(api: KubeApi, raw: Obj, status: Obj) -> bool:
@@ -176,6 +184,7 @@ def _progressing(scope: Scope, zones: Sequence[ZoneView], conditions: Conditions
     causes = [(zone, found[1]) for zone in zones if (found := zone.worst) is not None]
     causes.sort(key=lambda item: not item[1].serious)
     rolling = [zone for zone in zones if _is_rolling(scope, zone)]
+    unseen = [zone.plan.lws_name for zone in zones if _is_unseen(scope, zone)]
     if scope.errors:
         conditions.true(ConditionType.PROGRESSING, Reason.APPLY_FAILED, _sentence(scope.errors))
     elif causes and causes[0][1].serious:
@@ -185,6 +194,9 @@ def _progressing(scope: Scope, zones: Sequence[ZoneView], conditions: Conditions
         conditions.true(ConditionType.PROGRESSING, Reason.ROLLING_OUT, f"Groups are being replaced in {names}")
     elif causes:
         conditions.true(ConditionType.PROGRESSING, Reason.STARTING, _in_zone(causes[0][0]))
+    elif unseen:
+        text = f"LeaderWorkerSet has not looked at {', '.join(unseen)} yet; check that its controller runs"
+        conditions.true(ConditionType.PROGRESSING, Reason.STARTING, text)
     else:
         conditions.false(ConditionType.PROGRESSING, Reason.STABLE)
 
@@ -234,9 +246,29 @@ def _gateway_api_missing(scope: Scope) -> bool:
 
 
 def _is_rolling(scope: Scope, zone: ZoneView) -> bool:
+    """Whether groups are being replaced, or will be when LeaderWorkerSet has seen the latest template.
+
+    Both are written in one update: sigs.k8s.io/lws v0.9.0, pkg/controllers/leaderworkerset_controller.go, updateStatus.
+    """
     live = scope.children.get(LEADER_WORKER_SET, zone.plan.lws_name) or {}
     conditions = (live.get("status") or {}).get("conditions") or []
-    return any(item.get("type") == "UpdateInProgress" and item.get("status") == "True" for item in conditions)
+    if any(item.get("type") == "UpdateInProgress" and item.get("status") == "True" for item in conditions):
+        return True
+    return _observed(live) not in {0, _generation(live)}
+
+
+def _is_unseen(scope: Scope, zone: ZoneView) -> bool:
+    """Whether LeaderWorkerSet has never looked at the zone's groups."""
+    live = scope.children.get(LEADER_WORKER_SET, zone.plan.lws_name)
+    return live is not None and _observed(live) != _generation(live)
+
+
+def _observed(live: Obj) -> int:
+    return int((live.get("status") or {}).get("observedGeneration") or 0)
+
+
+def _generation(live: Obj) -> int:
+    return int((live.get("metadata") or {}).get("generation") or 0)
 
 
 def _in_zone(zone: ZoneView) -> str:

@@ -128,7 +128,9 @@ def _engine(cluster: InferenceCluster, plan: ClusterPlan) -> Obj:
             {"name": "http", "containerPort": engine.ENGINE_PORT, "protocol": "TCP"},
             {"name": "launcher", "containerPort": engine.LAUNCHER_PORT, "protocol": "TCP"},
         ],
-        "readinessProbe": _probe("/readyz", period=1, failures=1),
+        # Two failures, since one answer may be late on a busy node: the launcher has waited out silence already (3 s),
+        # so a leader whose group is broken leaves rotation within 5 s.
+        "readinessProbe": _probe("/readyz", period=1, failures=2),
         "livenessProbe": _probe("/livez", period=10, failures=6),
         "resources": _resources(cluster, plan.geometry.ranks_per_pod),
         "securityContext": CONTAINER_SECURITY,
