@@ -175,7 +175,7 @@ _SPECS = (
     fields({"model": _MODEL}, **_COMMON, zones=_ZONES),
     fields({"model": _MODEL}, **_COMMON, replicas=_REPLICAS, zones=_ZONES),
 )
-_NAMES = pick(["llm", "x" * 40], ["x" * 41, "a.b", "1a", "-a", "A", "a" * 254, "", "\u00fc"])
+_NAMES = pick(["llm", "x" * 40], ["x" * 41, "llm-http", "a.b", "1a", "-a", "A", "a" * 254, "", "\u00fc"])
 _LABELS = mostly(one([{"a": "b"}, {}]), one([{"a/b/c": "x"}, {"a": "-"}, {"": ""}, {"a": None}]), of=10)
 
 
@@ -183,8 +183,8 @@ def document(seed: int) -> Document:
     """The document of a seed; about every third one is good."""
     chance = random.Random(seed)  # noqa: S311  (no secret)
     metadata = {"name": _NAMES(chance)}
-    for name, make in (("labels", _LABELS), ("annotations", _LABELS), ("nmae", one([1]))):
-        if chance.randrange(20 if name != "nmae" else 100) == 0:
+    for name, make in (("labels", _LABELS), ("annotations", _LABELS), ("names", one([1]))):
+        if chance.randrange(20 if name != "names" else 100) == 0:
             metadata[name] = make(chance)
     spec = _SPECS[chance.choice([0, 0, 0, 1, 1, 1, 2])](chance)
     status: Document = {"status": {}} if chance.randrange(10) == 0 else {}
