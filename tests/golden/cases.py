@@ -9,7 +9,7 @@ import yaml
 
 from trireme_operator import rendering
 from trireme_operator.api import parse
-from trireme_operator.planning import plan, revision_name, weights
+from trireme_operator.planning import plan, weights
 
 Obj = dict[str, Any]
 
@@ -26,21 +26,10 @@ class _Dumper(yaml.SafeDumper):
 def rendered(case: str) -> list[Obj]:
     """Every child of a case's resource, when one zone after the other has all its groups ready."""
     cluster = parse(yaml.safe_load((FOLDER / case / "input.yaml").read_text()))
-    planned, revision = plan(cluster), revision_name(cluster)
-    template = rendering.render_template(cluster, planned, SETTINGS)
-    children = [rendering.service_account(cluster, planned)]
-    children.append(rendering.controller_revision(cluster, name=revision, number=1, template=template))
-    for zone in planned.zones:
-        children.append(rendering.leader_worker_set(cluster, planned, zone, revision_name=revision, template=template))
-        children.append(rendering.lws_replicas(cluster, zone))
-        if planned.zoned:
-            children.append(rendering.zone_service(cluster, planned, zone))
-    children.append(rendering.service(cluster, planned))
-    if cluster.spec.gateway is not None:
-        first = planned.zones[0]
-        weighed = weights(planned, ready={first.name: first.replicas}, live=None)
-        children.append(rendering.http_route(cluster, planned, weighed))
-    return children
+    planned = plan(cluster)
+    first = planned.zones[0]
+    weighed = weights(planned, ready={first.name: first.replicas}, live=None)
+    return rendering.children(cluster, planned, SETTINGS, weighed)
 
 
 def expected_path(case: str) -> Path:

@@ -1,35 +1,14 @@
 """Each rule of the resource, broken once: the API server refuses it and names the field."""
 
-import copy
 from typing import Any
 
 import pytest
 
 from tests.integration.server import Hands
+from tests.rule_cases import BROKEN, broken
 from tests.unit.controller_samples import resource
 from trireme_operator.api.rules import RULES, Rule
 from trireme_operator.kube import INFERENCE_CLUSTER, Invalid
-
-BROKEN: list[tuple[str, dict[str, Any]]] = [
-    ("", {}),
-    ("spec", {"replicas": 2}),
-    ("spec", {"parallelism": {"tensor": 2, "pipeline": 2}, "accelerator": {"resource": "cpu", "perPod": 3}}),
-    ("spec", {"parallelism": {"tensor": 4, "pipeline": 3}, "accelerator": {"resource": "cpu", "perPod": 6}}),
-    ("spec.model.source", {"model": {"source": "s3://bucket/model"}}),
-    ("spec.model.servedName", {"model": {"source": "/models/m", "servedName": "a name"}}),
-    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["chunked"]}}),
-    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["--tensor-parallel-size=8"]}}),
-    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["--enforce-eager", "--pipeline_parallel_size", "2"]}}),
-    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["-tp", "8"]}}),
-    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["--config", "x.yaml"]}}),
-    ("spec.accelerator.resource", {"accelerator": {"resource": "gpu"}}),
-    ("spec.resources", {"resources": {"requests": {"cpu": "8"}, "limits": {"cpu": "500m"}}}),
-    ("spec.resources", {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
-    ("spec.zones", {"zones": [{"name": "a", "weight": 0}, {"name": "b", "weight": 0}]}),
-    ("spec.service.annotations[].name", {"service": {"annotations": [{"name": "trireme.dev/x", "value": "1"}]}}),
-    ("spec.gateway.hostnames[]", {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["10.0.0.1"]}}),
-    ("spec.gateway.paths[]", {"gateway": {"parentRefs": [{"name": "g"}], "paths": ["v1"]}}),
-]
 
 
 def test_every_rule_has_a_resource_that_breaks_it() -> None:
@@ -40,10 +19,8 @@ def test_every_rule_has_a_resource_that_breaks_it() -> None:
 async def test_a_broken_rule_is_refused_with_the_field(
     hands: Hands, rules_namespace: str, where: str, spec: dict[str, Any]
 ) -> None:
-    obj = copy.deepcopy(resource(**spec))
-    obj["metadata"] = {"name": "llm" if where else "x" * 41, "namespace": rules_namespace}
     with pytest.raises(Invalid) as refused:
-        await hands.create(INFERENCE_CLUSTER, obj)
+        await hands.create(INFERENCE_CLUSTER, broken(where, spec, namespace=rules_namespace))
     message = str(refused.value)
     assert "is invalid" in message
     assert _path(where) in message

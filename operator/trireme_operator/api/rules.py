@@ -1,7 +1,7 @@
 """The rules that the API server checks, as data: where, what (in CEL), and what to say when it is broken.
 
 This is the only place where they are written. Types, bounds and patterns of single fields stand in the models;
-what can be seen only inside ``podTemplate`` stands in ``pod_overlay``.
+what can be seen only inside ``podTemplate`` stands in ``pod_overlay``. ``trireme validate`` evaluates these same texts.
 """
 
 from __future__ import annotations

@@ -5,17 +5,21 @@ from __future__ import annotations
 from trireme_operator.planning import names
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.plan import ClusterPlan, ZonePlan, plan
+from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
 from trireme_operator.planning.revision import revision_name, template_inputs
 from trireme_operator.planning.traffic import ZoneWeight, weights
 
 __all__ = [
     "ClusterPlan",
     "GroupGeometry",
+    "PodRanks",
+    "Rank",
     "ZonePlan",
     "ZoneWeight",
     "geometry",
     "names",
     "plan",
+    "pod_ranks",
     "revision_name",
     "template_inputs",
     "weights",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trireme_operator.rendering.children import children
 from trireme_operator.rendering.http_route import http_route
 from trireme_operator.rendering.leader_worker_set import (
     controller_revision,
@@ -16,6 +17,7 @@ from trireme_operator.rendering.settings import Settings
 
 __all__ = [
     "Settings",
+    "children",
     "controller_revision",
     "http_route",
     "leader_worker_set",

@@ -1,0 +1,122 @@
+"""``trireme plan``: what a resource comes to, before anything is made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from trireme_operator.api import InferenceCluster
+from trireme_operator.api.resource import CPU
+from trireme_operator.cli.output import Format, out, valid, write
+from trireme_operator.planning import ClusterPlan, PodRanks, ZonePlan, pod_ranks, revision_name
+from trireme_operator.planning import plan as plan_of
+
+
+def plan(
+    files: Annotated[list[str], typer.Argument(help="Files of YAML or JSON; - is standard input.", metavar="FILE...")],
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="The namespace; by default what the file says.")
+    ] = None,
+    output: Annotated[Format, typer.Option("--output", "-o", help="How the plan is written.")] = Format.TABLE,
+) -> None:
+    """Show groups, pods, ranks, devices, zones and names of the objects that a resource will have.
+
+    Exit codes: 0 done, 1 a resource is invalid, 2 a file can't be read or holds no resource.
+    """
+    plans = [(cluster, plan_of(cluster)) for cluster in valid(files, namespace=namespace)]
+    if output is Format.TABLE:
+        for cluster, planned in plans:
+            _table(out(), cluster, planned)
+    else:
+        write([data(cluster, planned) for cluster, planned in plans], output)
+
+
+def data(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, Any]:
+    """The plan for other programs. Devices are counted in ranks: none where ranks run without one."""
+    shape, resource = planned.geometry, cluster.spec.accelerator.resource
+    each = 0 if resource == CPU else shape.world_size
+    groups = sum(zone.replicas for zone in planned.zones)
+    return {
+        "name": planned.name,
+        "namespace": planned.namespace,
+        "group": {
+            "pods": shape.pods,
+            "ranksPerPod": shape.ranks_per_pod,
+            "tensor": shape.tensor,
+            "pipeline": shape.pipeline,
+            "worldSize": shape.world_size,
+        },
+        "pods": [_pod(pod) for pod in pod_ranks(shape)],
+        "accelerator": {"resource": resource, "perGroup": each, "total": each * groups},
+        "groups": groups,
+        "zones": [_zone(planned, zone) for zone in planned.zones],
+        "objects": _objects(cluster, planned),
+    }
+
+
+def _pod(pod: PodRanks) -> dict[str, Any]:
+    ranks = [{"rank": rank.number, "pipeline": rank.pipeline, "tensor": rank.tensor} for rank in pod.ranks]
+    return {"nodeRank": pod.node_rank, "role": "leader" if pod.leader else "worker", "ranks": ranks}
+
+
+def _zone(planned: ClusterPlan, zone: ZonePlan) -> dict[str, Any]:
+    total = sum(_effective(each) for each in planned.zones)
+    permille = _effective(zone) * 1000 // total if total else 0
+    return {
+        "name": zone.name,
+        "groups": zone.replicas,
+        "weight": _effective(zone),
+        "sharePermille": permille,
+        "leaderWorkerSet": zone.lws_name,
+        "service": zone.service_name,
+    }
+
+
+def _effective(zone: ZonePlan) -> int:
+    """The weight when every group is ready: a zone without groups gets none."""
+    return zone.weight if zone.replicas else 0
+
+
+def _objects(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, list[str]]:
+    services = [zone.service_name for zone in planned.zones] if planned.zoned else []
+    objects = {
+        "ServiceAccount": [planned.service_account_name],
+        "ControllerRevision": [revision_name(cluster)],
+        "LeaderWorkerSet": [zone.lws_name for zone in planned.zones],
+        "Service": [*services, planned.service_name],
+    }
+    return objects | ({"HTTPRoute": [planned.route_name]} if cluster.spec.gateway is not None else {})
+
+
+def _table(console: Console, cluster: InferenceCluster, planned: ClusterPlan) -> None:
+    shown = data(cluster, planned)
+    group, devices = shown["group"], shown["accelerator"]
+    console.print(f"{planned.namespace}/{planned.name}", style="bold", markup=False)
+    console.print(
+        f"a group: {group['worldSize']} ranks (tensor {group['tensor']} x pipeline {group['pipeline']}) in"
+        f" {group['pods']} pods of {group['ranksPerPod']}"
+    )
+    counted = f"{devices['total']} {devices['resource']}" if devices["perGroup"] else "none, ranks run on the processor"
+    console.print(f"devices of {shown['groups']} groups: {counted}")
+    ranks = Table(
+        "node rank", "role", "ranks as rank (pipeline, tensor)", title="pods of a group", title_justify="left"
+    )
+    for pod in shown["pods"]:
+        listed = "  ".join(f"{rank['rank']} ({rank['pipeline']}, {rank['tensor']})" for rank in pod["ranks"])
+        ranks.add_row(str(pod["nodeRank"]), pod["role"], listed)
+    console.print(ranks)
+    zones = Table(
+        "zone", "groups", "weight", "share", "LeaderWorkerSet", "Service", title="zones", title_justify="left"
+    )
+    for zone in shown["zones"]:
+        share = f"{zone['sharePermille'] // 10}.{zone['sharePermille'] % 10} %"
+        cells = (zone["name"] or "any", str(zone["groups"]), str(zone["weight"]), share)
+        zones.add_row(*cells, zone["leaderWorkerSet"], zone["service"])
+    console.print(zones)
+    objects = Table("kind", "names", title="objects", title_justify="left")
+    for kind, names in shown["objects"].items():
+        objects.add_row(kind, ", ".join(names))
+    console.print(objects)

@@ -1,0 +1,44 @@
+"""Every child of a resource in one list: what is applied when none of them exists yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trireme_operator.api import InferenceCluster
+from trireme_operator.planning import ClusterPlan, ZoneWeight, revision_name
+from trireme_operator.rendering.http_route import http_route
+from trireme_operator.rendering.leader_worker_set import (
+    controller_revision,
+    leader_worker_set,
+    lws_replicas,
+    render_template,
+)
+from trireme_operator.rendering.metadata import Obj
+from trireme_operator.rendering.service_account import service_account
+from trireme_operator.rendering.services import service, zone_service
+from trireme_operator.rendering.settings import Settings
+
+
+def children(
+    cluster: InferenceCluster, plan: ClusterPlan, settings: Settings, weights: Mapping[str | None, ZoneWeight]
+) -> list[Obj]:
+    """The children in an order in which they can be applied.
+
+    Each LeaderWorkerSet comes twice: whole but without its number of groups, then that number alone, which is applied
+    by a field manager of its own.
+    """
+    name = revision_name(cluster)
+    template = render_template(cluster, plan, settings)
+    found = [
+        service_account(cluster, plan),
+        controller_revision(cluster, name=name, number=1, template=template),
+    ]
+    for zone in plan.zones:
+        found.append(leader_worker_set(cluster, plan, zone, revision_name=name, template=template))
+        found.append(lws_replicas(cluster, zone))
+        if plan.zoned:
+            found.append(zone_service(cluster, plan, zone))
+    found.append(service(cluster, plan))
+    if cluster.spec.gateway is not None:
+        found.append(http_route(cluster, plan, weights))
+    return found

@@ -1,0 +1,80 @@
+"""Each rule of the resource, broken once: for the API server and for the offline check alike."""
+
+import copy
+from typing import Any
+
+from tests.unit.controller_samples import resource
+
+BROKEN: list[tuple[str, dict[str, Any]]] = [
+    ("", {"name": "x" * 41}),
+    ("", {"name": "llm-http"}),
+    ("spec", {"replicas": 2}),
+    ("spec", {"parallelism": {"tensor": 2, "pipeline": 2}, "accelerator": {"resource": "cpu", "perPod": 3}}),
+    ("spec", {"parallelism": {"tensor": 4, "pipeline": 3}, "accelerator": {"resource": "cpu", "perPod": 6}}),
+    ("spec.model.source", {"model": {"source": "s3://bucket/model"}}),
+    ("spec.model.servedName", {"model": {"source": "/models/m", "servedName": "a name"}}),
+    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["chunked"]}}),
+    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["--tensor-parallel-size=8"]}}),
+    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["--enforce-eager", "--pipeline_parallel_size", "2"]}}),
+    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["-tp", "8"]}}),
+    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["--config", "x.yaml"]}}),
+    ("spec.accelerator.resource", {"accelerator": {"resource": "gpu"}}),
+    ("spec.resources", {"resources": {"requests": {"cpu": "8"}, "limits": {"cpu": "500m"}}}),
+    ("spec.resources", {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
+    ("spec.zones", {"zones": [{"name": "a", "weight": 0}, {"name": "b", "weight": 0}]}),
+    ("spec.service.annotations[].name", {"service": {"annotations": [{"name": "trireme.dev/x", "value": "1"}]}}),
+    ("spec.gateway.hostnames[]", {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["10.0.0.1"]}}),
+    ("spec.gateway.paths[]", {"gateway": {"parentRefs": [{"name": "g"}], "paths": ["v1"]}}),
+]
+"""Where the broken rule stands, as `Rule.where` says it, and the fields that break it: the root's of the metadata, any
+other's of the spec."""
+
+
+def broken(where: str, spec: dict[str, Any], *, namespace: str) -> dict[str, Any]:
+    """The document of a case, in a namespace."""
+    document = copy.deepcopy(resource(**(spec if where else {})))
+    document["metadata"] = {"name": "llm", "namespace": namespace} | ({} if where else spec)
+    return document
+
+
+TRANSITIONS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "size": {
+            "type": "integer",
+            "x-kubernetes-validations": [{"rule": "self >= oldSelf", "message": "size can not shrink"}],
+        },
+        "zones": {
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            "items": {
+                "type": "object",
+                "properties": {"name": {"type": "string"}, "kind": {"type": "string"}},
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "self.kind == oldSelf.kind",
+                        "message": "kind is fixed",
+                        "messageExpression": "'kind of ' + self.name + ' was ' + oldSelf.kind",
+                        "fieldPath": ".kind",
+                    }
+                ],
+            },
+        },
+    },
+}
+"""A schema whose rules speak about updates; our own has none so far."""
+
+UPDATES: list[tuple[Any, Any, list[tuple[str, str]]]] = [
+    (None, {"size": 1}, []),
+    ({"size": 2}, {"size": 2}, []),
+    ({"size": 2}, {"size": 3}, []),
+    ({"size": 2}, {"size": 1}, [("size", "size can not shrink")]),
+    ({}, {"size": 1}, []),
+    (
+        {"zones": [{"name": "a", "kind": "x"}, {"name": "b", "kind": "y"}]},
+        {"zones": [{"name": "c", "kind": "z"}, {"name": "b", "kind": "x"}]},
+        [("zones[1].kind", "kind of b was y")],
+    ),
+]
+"""What was there, what comes, and each broken rule of TRANSITIONS: its path and what it says."""

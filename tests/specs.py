@@ -1,0 +1,202 @@
+"""Documents of every kind for property tests: good ones, ones at the edges of the rules, and odd ones.
+
+A document is made by ``random`` from a seed, and hypothesis chooses the seeds: its own strategies for nested objects
+of this size take a hundred times as long.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+Document = dict[str, Any]
+Maker = Callable[[random.Random], Any]
+"""Makes one value of a field."""
+
+ODD = [None, True, False, 0, -1, 3.5, 1e30, 2**31, 2**63, -(2**70), "", "7", "null", [], {}, ["x"], {"a": None}, [None]]
+SHORT_TEXTS = ["a", "zone-a", "Zone_B.1", "-a", "a-", "ü", "a\n", "x" * 63, "x" * 64, "a" * 254, "a b"]
+FLAGS = [
+    "--enforce-eager",
+    "--tensor-parallel-size=2",
+    "--tensor_parallel_size",
+    "--mod",
+    "--model.x",
+    "--dtype",
+    "--hea",
+    "--headless=1",
+    "--he",
+    "-tp",
+    "-t2",
+    "-n",
+    "-q",
+    "-dpx",
+    "-",
+    "--",
+    "8",
+    "'",
+    "a=b",
+    "--port\n",
+    "--ünï",
+    "x" * 2049,
+    "\x85--port",
+    "",
+]
+QUANTITIES = [
+    0,
+    1,
+    8,
+    -5,
+    "8",
+    "500m",
+    "0.5",
+    "1Gi",
+    "1024Mi",
+    "1073741824",
+    "1G",
+    "16Gi",
+    "0.1234567891",
+    "1e3",
+    "-1",
+    "Gi",
+    "1E",
+    "9" * 33,
+]
+
+
+def one(values: list[Any]) -> Maker:
+    """One of the values."""
+    return lambda chance: copy.deepcopy(chance.choice(values))
+
+
+_ODD = one(ODD)
+
+
+def mostly(good: Maker, odd: Maker = _ODD, *, of: int = 60) -> Maker:
+    """A good value, and once in a while (1 of ``of``) an odd one."""
+    return lambda chance: (odd if chance.randrange(of) == 0 else good)(chance)
+
+
+def pick(good: list[Any], edge: list[Any]) -> Maker:
+    """A good value most of the time, else one at or beyond an edge of the rules, seldom an odd one."""
+    return mostly(mostly(one(good), one(edge), of=8))
+
+
+def fields(required: dict[str, Maker], **optional: Maker) -> Maker:
+    """An object; now and then without a field it needs, or with one that nobody knows."""
+
+    def make(chance: random.Random) -> Document:
+        made = {name: value(chance) for name, value in required.items() if chance.randrange(80)}
+        made |= {name: value(chance) for name, value in optional.items() if chance.randrange(2)}
+        return made | ({} if chance.randrange(100) else {chance.choice(["tensr", "x-y"]): 1})
+
+    return mostly(make)
+
+
+def lists(item: Maker, *, least: int = 0) -> Maker:
+    """A short list, seldom one that is empty or longer than any of ours may be."""
+    short: Maker = lambda chance: [item(chance) for _ in range(chance.randrange(least, least + 3))]  # noqa: E731
+    long: Maker = lambda chance: [item(chance) for _ in range(chance.choice([0, 16, 17, 65]))]  # noqa: E731
+    return mostly(mostly(short, long, of=30))
+
+
+_COMPUTE = fields({}, cpu=pick(QUANTITIES[:3], QUANTITIES), memory=pick(QUANTITIES[7:12], QUANTITIES))
+_MODEL = fields(
+    {
+        "source": pick(
+            ["hf://a/b", "hf://a/b@main", "/models/m"],
+            ["/", "hf://a", "hf:///b", "s3://x/y", "/m m", "/a\n", "x" * 513, "hf://a/b@", "/\u00e9", "x"],
+        )
+    },
+    servedName=pick(["m", "a/b:1"], ["-m", "a name", "", "m" * 254, "m\n"]),
+)
+_ENGINE = fields(
+    {},
+    image=pick(["vllm/vllm:1", "x" * 512], ["", "x" * 513]),
+    imagePullPolicy=pick(["Always", "IfNotPresent", "Never"], ["always", ""]),
+    config=fields(
+        {},
+        maxModelLen=pick([1, 512, 10**8], [0, 10**8 + 1]),
+        gpuMemoryPercent=pick([1, 90, 100], [0, 101]),
+        maxNumSeqs=pick([1, 10**6], [10**6 + 1]),
+        maxNumBatchedTokens=pick([1, 2048], [0]),
+    ),
+    extraArgs=lists(pick(["--enforce-eager", "--dtype", "8", "-q", "a=b"], FLAGS)),
+)
+_ZONE = fields(
+    {"name": pick(list("abcdefgh"), SHORT_TEXTS)},
+    replicas=pick([0, 1, 2, 1000], [1001, -1]),
+    weight=pick([0, 1, 60, 1000], [0, -1, 1001]),
+)
+_ANNOTATION = fields(
+    {"name": pick(["a", "a/b", "A_b.c"], ["trireme.dev/x", "/a", "a/", "example.com/" + "x" * 64, "", "\u00e9"])},
+    value=pick(["", "x"], [*SHORT_TEXTS, "x" * 1025]),
+)
+_PARENT = fields(
+    {"name": pick(["g", "g.h"], ["G", "-", ""])},
+    namespace=pick(["a", "zone-a"], SHORT_TEXTS),
+    sectionName=pick(["a", "zone-a"], SHORT_TEXTS),
+    port=pick([1, 80, 65535], [0, 65536]),
+)
+_GATEWAY = fields(
+    {"parentRefs": lists(_PARENT, least=1)},
+    hostnames=lists(
+        pick(["a.example.com", "*.example.com"], ["10.0.0.1", "a..b", "A.com", "-a", "a:80", "*", "\u00fc.de", ""])
+    ),
+    paths=lists(
+        pick(
+            ["/v1", "/", "/it's", "/a%20"], ["v1", "/a//b", "/a/../b", "/a/.", "/..", "/a%2Fb", "/a b", "/%", "/\u00e9"]
+        ),
+        least=1,
+    ),
+)
+_COMMON: dict[str, Maker] = {
+    "engine": _ENGINE,
+    "parallelism": fields({}, tensor=pick([1, 2, 4, 8, 128], [3, 0, 129]), pipeline=pick([1, 2, 4], [3, 128, 129])),
+    "accelerator": fields(
+        {},
+        resource=pick(["cpu", "nvidia.com/gpu"], ["gpu", "a/b", "a/b\n", "A/b", ""]),
+        perPod=pick([1], [2, 3, 4, 6, 8, 64, 65]),
+    ),
+    "resources": fields({}, requests=_COMPUTE, limits=_COMPUTE, sharedMemory=pick(["1Gi", 8], QUANTITIES)),
+    "service": fields(
+        {}, type=pick(["ClusterIP", "NodePort", "LoadBalancer"], ["ExternalName", ""]), annotations=lists(_ANNOTATION)
+    ),
+    "gateway": _GATEWAY,
+    "podTemplate": fields({}, metadata=one([{"labels": {"a": "b"}}]), spec=one([{"x": None}, {}])),
+}
+_REPLICAS = pick([None, 0, 1, 1000], [1001, -1])
+_ZONES = mostly(lists(_ZONE, least=1), one([None, []]), of=20)
+_SPECS = (
+    fields({"model": _MODEL}, **_COMMON, replicas=_REPLICAS),
+    fields({"model": _MODEL}, **_COMMON, zones=_ZONES),
+    fields({"model": _MODEL}, **_COMMON, replicas=_REPLICAS, zones=_ZONES),
+)
+_NAMES = pick(["llm", "x" * 40], ["x" * 41, "llm-http", "a.b", "1a", "-a", "A", "a" * 254, "", "\u00fc"])
+_LABELS = mostly(one([{"a": "b"}, {}]), one([{"a/b/c": "x"}, {"a": "-"}, {"": ""}, {"a": None}]), of=10)
+
+
+def document(seed: int) -> Document:
+    """The document of a seed; about every third one is good."""
+    chance = random.Random(seed)  # noqa: S311  (no secret)
+    metadata = {"name": _NAMES(chance)}
+    for name, make in (("labels", _LABELS), ("annotations", _LABELS), ("names", one([1]))):
+        if chance.randrange(20 if name != "names" else 100) == 0:
+            metadata[name] = make(chance)
+    spec = _SPECS[chance.choice([0, 0, 0, 1, 1, 1, 2])](chance)
+    status: Document = {"status": {}} if chance.randrange(10) == 0 else {}
+    return {
+        "apiVersion": "trireme.dev/v1alpha1",
+        "kind": "InferenceCluster",
+        "metadata": metadata,
+        "spec": spec,
+        **status,
+    }
+
+
+def documents() -> st.SearchStrategy[Document]:
+    """Whole documents of the right kind and version."""
+    return st.integers(0, 2**63 - 1).map(document)
