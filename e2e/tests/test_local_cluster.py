@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.api import wait_until
 from e2e.cluster import ClusterError, ContextError, cgroups, mounts
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.processes import end, marked
@@ -34,6 +35,17 @@ def trial() -> Iterator[LocalCluster]:
 def pids(cluster: LocalCluster) -> dict[str, str]:
     """What the pid files say."""
     return {str(path): path.read_text() for path in cluster.state.rglob("*.pid")}
+
+
+def addresses(cluster: LocalCluster) -> list[str]:
+    """The addresses of pods, as their kubelet has reported them so far."""
+    query = ("get", "pods", "--all-namespaces", "--output=jsonpath={.items[*].status.podIP}")
+    return sorted(cluster.kubectl(*query).split())
+
+
+def leases(cluster: LocalCluster, node: str) -> list[str]:
+    """The addresses that the node's network plugin holds."""
+    return sorted(path.name for path in (cluster.nodes[node].directories.run / "leases").rglob("10.91.*"))
 
 
 def test_it_is_up_in_less_than_a_minute(trial: LocalCluster) -> None:
@@ -71,9 +83,12 @@ def test_it_comes_back_after_a_reboot(trial: LocalCluster) -> None:
     assert (node.directories.run / "leases").exists(), "on the disk remains what is said to be running"
     trial.up()
     assert trial.status().nodes[0].ready
-    addresses = trial.kubectl("get", "pods", "--all-namespaces", "--output=jsonpath={.items[*].status.podIP}").split()
-    leases = [path.name for path in (node.directories.run / "leases").rglob("10.91.*")]
-    assert sorted(leases) == sorted(addresses), "nobody holds an address from before"
+    wait_until(
+        lambda: bool(addresses(trial)) and addresses(trial) == leases(trial, "node-a"),
+        timeout_seconds=90,
+        what="every address that is held to be one of a pod (nobody holds an address from before)",
+        interval_seconds=1,
+    )
 
 
 def test_it_comes_back_after_half_of_it_was_removed(trial: LocalCluster) -> None:

@@ -34,7 +34,7 @@ def test_every_child_is_made_and_groups_become_ready(cluster: Cluster, kube: Api
 
 def test_a_deleted_child_is_back_within_two_seconds(cluster: Cluster, kube: Api, namespace: str) -> None:
     resources.apply(cluster, namespace, resources.double("repair", gateway=GATEWAY))
-    resources.wait_for(kube, namespace, "repair", "Available")
+    resources.wait_for(kube, namespace, "repair", "Progressing", "False")
     for child in resources.children(kube, namespace, "repair"):
         started = time.monotonic()
         kube.delete(child.path)
@@ -50,7 +50,8 @@ def test_a_deleted_child_is_back_within_two_seconds(cluster: Cluster, kube: Api,
 
 def test_an_edited_child_is_repaired_within_two_seconds(cluster: Cluster, kube: Api, namespace: str) -> None:
     resources.apply(cluster, namespace, resources.double("edited", gateway=GATEWAY))
-    resources.wait_for(kube, namespace, "edited", "Available")
+    # Whole first: weights that still follow groups as they get ready are no repair.
+    resources.wait_for(kube, namespace, "edited", "Progressing", "False")
     edits: dict[str, Obj] = {
         "services": {"spec": {"selector": {"trireme.dev/rotation": "out"}}},
         "leaderworkersets": {"spec": {"leaderWorkerTemplate": {"restartPolicy": "None"}}},
@@ -132,7 +133,7 @@ def test_the_same_manifest_applied_twice_changes_nothing_for_a_minute(
 ) -> None:
     manifest = resources.double("still", gateway=GATEWAY)
     resources.apply(cluster, namespace, manifest)
-    resources.wait_for(kube, namespace, "still", "Available")
+    resources.wait_for(kube, namespace, "still", "Progressing", "False")
     time.sleep(5)  # LeaderWorkerSet and the gateway write their own status a moment after readiness
     before = _versions(kube, namespace, "still")
     resources.apply(cluster, namespace, manifest)
