@@ -30,14 +30,14 @@ down: bootstrap ## Take the cluster of `make demo` or `make e2e` down; leaves no
 
 # ---- the tiers of testing --------------------------------------------------------------------------------
 
-# Three parts at a time, each shown when it is done; one that fails does not hide the others.
-CHECKS := check-process-tests check-tests check-types check-chart check-generated check-lint check-imports check-format check-shell \
-          check-yaml check-spelling
+# Four parts at a time, each shown when it is done; one that fails does not hide the others.
+CHECKS := check-launcher-tests check-process-tests check-tests check-types check-chart check-generated check-lint \
+          check-imports check-format check-shell check-yaml check-spelling
 
 .PHONY: check
 check: bootstrap ## Under a minute, before each commit: format, lint, types, imports, unit and golden tests, chart
 	@mkdir -p $(RESULTS)
-	@scripts/part --total "make check" $(MAKE) --jobs=3 --keep-going --output-sync=target $(CHECKS)
+	@scripts/part --total "make check" $(MAKE) --jobs=4 --keep-going --output-sync=target $(CHECKS)
 
 .PHONY: $(CHECKS)
 check-format:
@@ -50,13 +50,17 @@ check-imports:
 	$(PART) "layers (import-linter)" $(BIN)/lint-imports --no-logo
 # Tests that start programs wait more than they work, the others the other way round: side by side they fill the cores.
 FAST := -q -m "not integration and not e2e and not engine"
-PROCESS_TESTS = $(shell grep -lE '\bsubprocess\b' tests/unit/test_*.py)
+LAUNCHER_TESTS := tests/unit/test_runtime_process.py
+PROCESS_TESTS = $(filter-out $(LAUNCHER_TESTS),$(shell grep -lE '\bsubprocess\b' tests/unit/test_*.py))
 check-tests:
-	$(PART) "unit and golden tests" $(PY) -m pytest $(FAST) $(PROCESS_TESTS:%=--ignore=%) \
+	$(PART) "unit and golden tests" $(PY) -m pytest $(FAST) $(LAUNCHER_TESTS:%=--ignore=%) $(PROCESS_TESTS:%=--ignore=%) \
 	    --junitxml=$(RESULTS)/unit.xml tests/unit tests/golden
 check-process-tests:
 	$(PART) "unit tests that start programs" $(PY) -m pytest $(FAST) \
 	    --junitxml=$(RESULTS)/processes.xml $(PROCESS_TESTS)
+check-launcher-tests:
+	$(PART) "unit tests with real launchers" $(PY) -m pytest $(FAST) \
+	    --junitxml=$(RESULTS)/launchers.xml $(LAUNCHER_TESTS)
 check-generated:
 	$(PART) "generated files are up to date" $(SHELL) -c \
 	    '$(PY) -m trireme_operator.generate --check && $(PY) -m scripts.generate_manifests --check'

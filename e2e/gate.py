@@ -73,7 +73,9 @@ def phases(folder: Path) -> tuple[Phase, ...]:
     python = sys.executable
     pytest = (python, "-m", "pytest")
     return (
-        Phase("check", ("make", "check", f"RESULTS={folder}"), 1800, tests=("unit.xml", "processes.xml")),
+        Phase(
+            "check", ("make", "check", f"RESULTS={folder}"), 1800, tests=("unit.xml", "processes.xml", "launchers.xml")
+        ),
         Phase(
             "integration",
             (*pytest, "-m", "integration", f"--junitxml={folder / 'integration.xml'}", "tests"),
