@@ -1,12 +1,14 @@
 """The image under all others where no Docker is there to pull one: a small Debian, made with debootstrap.
 
-The archive mirror is the one that the machine's own apt uses for Debian, so the bootstrap works wherever
-``apt-get install`` does; inside the image the sources are Debian's defaults again.
+The archive is the one that the machine's own apt uses, during the bootstrap and inside the image, so both work
+wherever ``apt-get install`` does.
 """
 
 from __future__ import annotations
 
+import functools
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from e2e import cache, host, progress
@@ -15,12 +17,7 @@ SUITE = "bookworm"
 SOURCE_DATE_EPOCH = "1767225600"
 """The time stamp, in seconds, of every file of every image: builds of the same inputs are the same bytes."""
 
-_DEFAULT_MIRROR = "http://deb.debian.org/debian"
-_SOURCES = f"""\
-deb http://deb.debian.org/debian {SUITE} main
-deb http://deb.debian.org/debian {SUITE}-updates main
-deb http://deb.debian.org/debian-security {SUITE}-security main
-"""
+_POCKETS = (SUITE, f"{SUITE}-updates", f"{SUITE}-security")
 # What Debian's own slim images leave out: nobody reads manuals inside a container.
 _UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian")
 _EXCLUDES = "".join(f"path-exclude /{folder}/*\n" for folder in _UNREAD) + "path-include /usr/share/doc/*/copyright\n"
@@ -44,7 +41,7 @@ _UNWANTED = (
 
 def identity() -> str:
     """A key of everything written here that shapes the tar file."""
-    return cache.key(SUITE, SOURCE_DATE_EPOCH, _SOURCES, _EXCLUDES, _APT, *_UNREAD, *_UNWANTED)
+    return cache.key(SUITE, SOURCE_DATE_EPOCH, _sources(), _EXCLUDES, _APT, *_UNREAD, *_UNWANTED)
 
 
 def tarball() -> Path:
@@ -62,23 +59,39 @@ def _bootstrap(scratch: Path) -> None:
     host.ensure_packages("debootstrap")
     root = scratch / "root"
     with progress.step(f"Bootstrapping Debian {SUITE}", expected_seconds=90):
-        host.run(["debootstrap", "--variant=minbase", SUITE, str(root), _mirror()], log=scratch / "debootstrap.log")
+        argv = ["debootstrap", "--variant=minbase", SUITE, str(root), *_mirror()]
+        host.run(argv, log=scratch / "debootstrap.log")
     with progress.step("Packing the base image", expected_seconds=5):
         _slim(root)
         _pack(root, scratch / "base.tar")
     shutil.rmtree(root)
 
 
-def _mirror() -> str:
-    """Where this machine's apt gets this suite from, else Debian's own address (another Debian, or Ubuntu)."""
-    targets = host.run(
-        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)", "Created-By: Packages"]
-    )
+def _mirror() -> list[str]:
+    """Where this machine's apt gets the suite from, as debootstrap's argument; none on another Debian, or Ubuntu."""
+    return [_archives()[SUITE]] if SUITE in _archives() else []
+
+
+def _sources() -> str:
+    """The machine's own sources of the suite and its updates, for the image; empty: what debootstrap wrote stays."""
+    archives = _archives()
+    return "".join(f"deb {archives[pocket]} {pocket} main\n" for pocket in _POCKETS if pocket in archives)
+
+
+@functools.cache
+def _archives() -> Mapping[str, str]:
+    """The addresses that this machine's apt has for the suite and its updates, by their codenames."""
+    form = "$(ORIGIN) $(CODENAME) $(REPO_URI)"
+    try:
+        targets = host.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
+    except host.CommandError:  # no apt, and so no debootstrap from it either
+        return {}
+    found: dict[str, str] = {}
     for line in targets.splitlines():
         origin, codename, *address = line.split(" ")
-        if (origin, codename) == ("Debian", SUITE) and address:
-            return address[0]
-    return _DEFAULT_MIRROR
+        if origin == "Debian" and codename in _POCKETS and address:
+            found.setdefault(codename, address[0].rstrip("/"))
+    return found
 
 
 def _slim(root: Path) -> None:
@@ -96,7 +109,8 @@ def _slim(root: Path) -> None:
             path.unlink(missing_ok=True)
     (root / "var/cache/apt/archives/partial").mkdir()
     (root / "var/lib/apt/lists/partial").mkdir()
-    (root / "etc/apt/sources.list").write_text(_SOURCES)
+    if _sources():
+        (root / "etc/apt/sources.list").write_text(_sources())
     (root / "etc/dpkg/dpkg.cfg.d/slim").write_text(_EXCLUDES)
     (root / "etc/apt/apt.conf.d/slim").write_text(_APT)
 

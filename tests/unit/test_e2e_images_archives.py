@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -211,15 +212,25 @@ def test_docker_is_not_chosen_where_its_daemon_is_silent(monkeypatch: pytest.Mon
     assert not builders.docker_answers()
 
 
-def test_the_mirror_is_the_one_of_the_machines_apt(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def fresh_archives() -> Iterator[None]:
+    base._archives.cache_clear()
+    yield
+    base._archives.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_archives")
+def test_the_archives_are_those_of_the_machines_apt(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = "Debian bookworm-updates http://a/debian/\nOther bookworm http://b/\nDebian bookworm http://c/debian/\n"
     monkeypatch.setattr(host, "run", lambda *_args, **_kwargs: answer)
-    assert base._mirror() == "http://c/debian/"
+    assert base._mirror() == ["http://c/debian"]
+    assert base._sources() == "deb http://c/debian bookworm main\ndeb http://a/debian bookworm-updates main\n"
 
 
-def test_the_mirror_is_debians_own_where_apt_knows_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "run", lambda *_args, **_kwargs: "Ubuntu noble http://archive.ubuntu.com/ubuntu/\n")
-    assert base._mirror() == "http://deb.debian.org/debian"
+@pytest.mark.usefixtures("fresh_archives")
+def test_debootstrap_chooses_the_archive_where_apt_knows_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "run", lambda *_args, **_kwargs: "Ubuntu noble http://u/ubuntu/\n")
+    assert (base._mirror(), base._sources()) == ([], "")
 
 
 def test_wheels_are_downloaded_once_for_the_python_of_the_images(
