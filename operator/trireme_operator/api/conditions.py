@@ -64,8 +64,6 @@ class Reason(StrEnum):
     """A pod refers to a Secret or ConfigMap that does not exist."""
     POD_FAILING = "PodFailing"
     """A container of a pod ends again and again; the message is the first cause."""
-    POD_REFUSED = "PodRefused"
-    """An admission rule of the cluster refuses the pods."""
 
     # RoutesProgrammed
     PROGRAMMED = "Programmed"
