@@ -7,7 +7,8 @@ import pytest
 from tests.integration.server import Hands
 from tests.rule_cases import BROKEN, broken
 from tests.unit.controller_samples import resource
-from trireme_operator.api.rules import RULES, Rule
+from trireme_operator.api.rule import Rule
+from trireme_operator.api.rules import RULES
 from trireme_operator.kube import INFERENCE_CLUSTER, Invalid
 
 

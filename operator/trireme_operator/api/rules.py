@@ -6,38 +6,10 @@ what can be seen only inside ``podTemplate`` stands in ``pod_overlay``. ``trirem
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from trireme_operator.api.flags import LONG, OWNED, SHORT
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One entry of x-kubernetes-validations.
-
-    ``where`` is the path of the schema node, ``[]`` standing for the items of a list and ``""`` for the root.
-    ``message`` says the rule; ``message_expression``, CEL that yields text, says it with the values at hand. It can
-    name texts of bounded length only: the server's estimate takes text made of a number, and the name of the object,
-    for endless, and refuses the definition.
-    ``field`` is the blamed field below ``where``, as a JSON path.
-    """
-
-    where: str
-    rule: str
-    message: str
-    message_expression: str | None = None
-    field: str | None = None
-
-    def schema(self) -> dict[str, Any]:
-        """The rule as the CustomResourceDefinition has it."""
-        entry: dict[str, Any] = {"rule": self.rule, "message": self.message}
-        if self.message_expression is not None:
-            entry["messageExpression"] = self.message_expression
-        if self.field is not None:
-            entry["fieldPath"] = self.field
-        return entry
-
+from trireme_operator.api.rule import Rule
 
 _LONG_LIST = "[" + ", ".join(f"'{flag}'" for flag in LONG) + "]"
 _FLAG_NAME = "a.split('=')[0].split('.')[0].replace('_', '-')"
