@@ -35,6 +35,8 @@ LATE = 124
 """The status of a phase that took longer than its limit, as of timeout(1)."""
 _ENDING_SECONDS = 30
 _LAST_WORDS_SECONDS = 5
+_NAMED = 10
+_NAME_WIDTH = 300
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,16 @@ def phases(folder: Path) -> tuple[Phase, ...]:
         Phase(
             "e2e",
             # In the order written: the first tests want a cluster on which nothing is served yet.
-            (*pytest, "-m", "e2e", "-p", "no:randomly", f"--junitxml={folder / 'e2e.xml'}", "e2e/tests"),
+            (
+                *pytest,
+                "-m",
+                "e2e",
+                "-p",
+                "no:randomly",
+                "--durations=12",
+                f"--junitxml={folder / 'e2e.xml'}",
+                "e2e/tests",
+            ),
             3600,
             needs=("components",),
             tests=("e2e.xml",),
@@ -224,6 +235,9 @@ def report(outcomes: Sequence[Outcome], folder: Path, *, strict: bool) -> int:
             console.print(f"  {name}", markup=False)
         sum_ += Results(failed=len(sum_.unexcused), skipped=-len(sum_.unexcused))
     bad = [outcome.phase.name for outcome in outcomes if not outcome.good]
+    # Near the end, because the end is what a CI shows of a long log.
+    for name in sum_.broken[:_NAMED]:
+        console.print(f"  {name}"[:_NAME_WIDTH], markup=False, highlight=False)
     if bad:
         console.print(f"FAILED: {', '.join(bad)}. Logs: {folder}", markup=False)
     console.print(str(sum_))

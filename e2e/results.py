@@ -13,12 +13,15 @@ EXCUSE = "no GPU"
 
 @dataclass(frozen=True)
 class Results:
-    """Counts of tests; ``unexcused`` names the skipped ones (with the reason) that no machine excuses."""
+    """Counts of tests; ``unexcused`` names the skipped ones (with the reason) that no machine excuses, ``broken``
+    the failed ones with the first line of what they said.
+    """
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
     unexcused: tuple[str, ...] = field(default=())
+    broken: tuple[str, ...] = field(default=())
 
     def __add__(self, other: Results) -> Results:
         return Results(
@@ -26,6 +29,7 @@ class Results:
             self.failed + other.failed,
             self.skipped + other.skipped,
             self.unexcused + other.unexcused,
+            self.broken + other.broken,
         )
 
     def __str__(self) -> str:
@@ -50,8 +54,11 @@ def _cases(file: Path) -> list[ET.Element]:
 
 
 def _of(case: ET.Element) -> Results:
-    if case.find("failure") is not None or case.find("error") is not None:
-        return Results(failed=1)
+    for kind in ("failure", "error"):
+        found = case.find(kind)
+        if found is not None:
+            said = (found.get("message") or "").partition("\n")[0] or "without a message"
+            return Results(failed=1, broken=(f"{case.get('classname')}::{case.get('name')}: {said}",))
     skip = case.find("skipped")
     if skip is None or skip.get("type") == "pytest.xfail":
         return Results(passed=1)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from e2e import cache, images
-from e2e.cluster import cgroups, context, disk, dns, image_store, leftovers, nodes_status
+from e2e.cluster import cgroups, context, disk, dns, image_store, leftovers, nodes_status, owner
 from e2e.cluster.controlplane import ControlPlane, Ports
 from e2e.cluster.network import API_ADDRESS, SERVICE_RANGE, Network, NodeNetwork
 from e2e.cluster.node import Node, kube_proxy
@@ -63,6 +63,7 @@ class LocalCluster:
             binary(program)
         archives = list(images.build("pause", "coredns").values())
         with cache.locked(self.state):
+            owner.claim(self._run, self.state)
             with step("network namespaces and links"):
                 self.network.up()
             with step("control plane and container runtimes", expected_seconds=6), ThreadPoolExecutor() as pool:
@@ -76,10 +77,11 @@ class LocalCluster:
         """Remove every trace, also of a cluster that is only half there.
 
         Raises:
-            ClusterError: something is still there; says what.
+            ClusterError: something is still there, or the cluster is another cache's; says what, or whose.
 
         """
         require_root()
+        owner.require_own(self._run, self.state)
         with cache.locked(self.state), step("take the local cluster down", expected_seconds=5):
             if keep_images:
                 self._forget_pods()

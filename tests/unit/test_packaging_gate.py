@@ -35,6 +35,7 @@ def test_results_are_counted_as_a_person_would(tmp_path: Path) -> None:
 
     assert str(found) == "2 passed, 2 failed, 2 skipped"
     assert found.unexcused == ("a::is_lazy: too slow",)
+    assert found.broken == ("a::fails: assert 1 == 2", "a::fixture_breaks: boom")
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,16 @@ def test_the_last_line_is_the_sum(
 ) -> None:
     assert gate.report(outcomes, Path("build/test"), strict=strict) == status
     assert capfd.readouterr().out.splitlines()[-1] == last_line
+
+
+def test_failed_tests_are_named_at_the_end_where_a_ci_shows_them(capfd: pytest.CaptureFixture[str]) -> None:
+    found = Results(failed=12, broken=tuple(f"a::test_{number}: said {'much ' * 90}" for number in range(12)))
+
+    gate.report([outcome("e2e", 1, found)], Path("build/test"), strict=True)
+
+    lines = capfd.readouterr().out.splitlines()[-12:]
+    assert [line.split(":")[2] for line in lines[:-2]] == [f"test_{number}" for number in range(10)]
+    assert max(map(len, lines)) <= 300
 
 
 def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down() -> None:
