@@ -13,47 +13,27 @@ import argparse
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO, NoReturn, cast
+from typing import NoReturn
 
 from rich.table import Table
 
 from e2e import host, results
+from e2e.cluster import local
+from e2e.phase import Phase, Running
 from e2e.progress import console
 from e2e.results import Results
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "test"
-LATE = 124
-"""The status of a phase that took longer than its limit, as of timeout(1)."""
-_ENDING_SECONDS = 30
-_LAST_WORDS_SECONDS = 5
+_LOCAL_CLUSTER = "e2e/tests/test_local_cluster.py"
 _NAMED = 10
 _NAME_WIDTH = 300
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One program of the gate."""
-
-    name: str
-    argv: tuple[str, ...]
-    limit_seconds: int
-    """After that long it is ended and has failed: a hang must not hang the gate."""
-    needs: tuple[str, ...] = ()
-    tests: tuple[str, ...] = ()
-    """Result files in the gate's folder that it writes."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Added to this process's own."""
-    always: bool = False
-    """Runs whatever happened before."""
 
 
 @dataclass(frozen=True)
@@ -78,28 +58,23 @@ def phases(folder: Path) -> tuple[Phase, ...]:
         Phase(
             "check", ("make", "check", f"RESULTS={folder}"), 1800, tests=("unit.xml", "processes.xml", "launchers.xml")
         ),
+        # All programs before any test that stands on them: a test has no time for a compiler.
+        Phase("programs", (python, "-m", "e2e.toolchain", "build"), 3600),
+        Phase("images", (python, "-m", "e2e.images", "build"), 3600, needs=("programs",)),
         Phase(
             "integration",
             (*pytest, "-m", "integration", f"--junitxml={folder / 'integration.xml'}", "tests"),
             1800,
+            needs=("programs",),
             tests=("integration.xml",),
         ),
-        Phase("images", (python, "-m", "e2e.images", "build"), 3600),
+        *((_local_cluster(pytest, folder),) if local.usable() else ()),
         Phase("cluster", (python, "-m", "e2e.cluster", "up"), 1800, needs=("images",)),
         Phase("components", (python, "-m", "e2e.up"), 1800, needs=("cluster",)),
         Phase(
             "e2e",
             # In the order written: the first tests want a cluster on which nothing is served yet.
-            (
-                *pytest,
-                "-m",
-                "e2e",
-                "-p",
-                "no:randomly",
-                "--durations=12",
-                f"--junitxml={folder / 'e2e.xml'}",
-                "e2e/tests",
-            ),
+            (*_e2e(pytest, folder / "e2e.xml"), f"--ignore={_LOCAL_CLUSTER}", "e2e/tests"),
             3600,
             needs=("components",),
             tests=("e2e.xml",),
@@ -117,95 +92,72 @@ def phases(folder: Path) -> tuple[Phase, ...]:
     )
 
 
+def _local_cluster(pytest: tuple[str, ...], folder: Path) -> Phase:
+    """A cluster of its own is taken apart and mostly waited for, so it goes beside tests that use no cluster."""
+    argv = (*_e2e(pytest, folder / "local-cluster.xml"), _LOCAL_CLUSTER)
+    return Phase("local-cluster", argv, 1800, needs=("images",), tests=("local-cluster.xml",), beside=True)
+
+
+def _e2e(pytest: tuple[str, ...], results_file: Path) -> tuple[str, ...]:
+    return (*pytest, "-m", "e2e", "-p", "no:randomly", "--durations=12", f"--junitxml={results_file}")
+
+
 def run_all(chosen: Sequence[Phase], folder: Path, *, rescue: Callable[[Path], None] | None = None) -> list[Outcome]:
     """Run the phases in order. Before the last one after a failure, ``rescue`` may save what it destroys."""
     done: list[Outcome] = []
     lost: set[str] = set()
-    for phase in chosen:
-        if not phase.always and lost.intersection(phase.needs):
+    for together in _side_by_side(chosen):
+        left_out = [phase for phase in together if not phase.always and lost.intersection(phase.needs)]
+        for phase in left_out:
             console.rule(f"{phase.name}: left out, it needs {', '.join(sorted(lost.intersection(phase.needs)))}")
-            outcome = Outcome(phase, None)
-        else:
-            if phase.always and lost and rescue is not None:
-                rescue(folder / "cluster")
-            outcome = _run(phase, folder)
-        done.append(outcome)
-        if not outcome.good:
-            lost.add(phase.name)
+        if lost and rescue is not None and any(phase.always for phase in together):
+            rescue(folder / "cluster")
+        ran = run([phase for phase in together if phase not in left_out], folder)
+        done += [*(Outcome(phase, None) for phase in left_out), *ran]
+        lost.update(outcome.phase.name for outcome in done if not outcome.good)
     return done
 
 
-def _run(phase: Phase, folder: Path) -> Outcome:
-    console.rule(f"[bold]{phase.name}[/]")
-    console.print(f"$ {' '.join(phase.argv)}", style="dim", markup=False)
-    for file in phase.tests:
-        (folder / file).unlink(missing_ok=True)
-    started = time.monotonic()
-    status = execute(phase, folder / f"{phase.name}.log")
-    seconds = time.monotonic() - started
+def _side_by_side(chosen: Sequence[Phase]) -> Iterator[list[Phase]]:
+    """The phases in order, those that run at the same time together."""
+    together: list[Phase] = []
+    for phase in chosen:
+        if together and not phase.beside:
+            yield together
+            together = []
+        together.append(phase)
+    if together:
+        yield together
+
+
+def run(together: Sequence[Phase], folder: Path) -> list[Outcome]:
+    """Run phases at the same time; none outlives this call."""
+    started: list[Running] = []
+    try:
+        for phase in together:
+            console.rule(f"[bold]{phase.name}[/]")
+            console.print(f"$ {' '.join(phase.argv)}", style="dim", markup=False)
+            for file in phase.tests:
+                (folder / file).unlink(missing_ok=True)
+            started.append(Running(phase, folder / f"{phase.name}.log", folder=ROOT))
+        return [_outcome(running, folder) for running in started]
+    except BaseException:
+        for running in started:
+            running.stop()
+        raise
+
+
+def _outcome(running: Running, folder: Path) -> Outcome:
+    phase = running.phase
+    if phase.beside:
+        console.rule(f"[bold]{phase.name}[/], which ran meanwhile")
+    status, seconds = running.finish()
     files = [folder / file for file in phase.tests]
     missing = [file.name for file in files if not file.exists()]
     if status == 0 and missing:
         console.print(f"{phase.name} said that all is well and left no {', '.join(missing)}: its tests did not run")
         status = 1
     return Outcome(phase, status, seconds, results.read(files))
-
-
-def execute(phase: Phase, log: Path) -> int:
-    """Run a phase's program, its output shown live and kept in ``log``; returns its status (124 after its limit).
-
-    It runs in a process group of its own, so that all of it can be ended: after the limit, and when this
-    process is interrupted, it gets SIGINT and then, if that does not help, SIGKILL.
-    """
-    with log.open("w") as kept:
-        process = subprocess.Popen(
-            [*phase.argv],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **phase.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            process_group=0,
-        )
-        # A thread reads, so that a stray child that keeps the pipe open cannot keep the gate waiting.
-        reader = threading.Thread(target=_show, args=(cast("IO[str]", process.stdout), kept), daemon=True)
-        reader.start()
-        late = ""
-        try:
-            status = process.wait(phase.limit_seconds)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            status, late = LATE, f"ended after {phase.limit_seconds} s, its limit\n"
-        except BaseException:
-            _end(process)
-            raise
-        reader.join(_LAST_WORDS_SECONDS)
-        kept.write(late)
-        sys.stdout.write(late)
-        return status
-
-
-def _show(output: IO[str], kept: IO[str]) -> None:
-    with output:
-        for line in output:
-            if kept.closed:
-                return
-            kept.write(line)
-            sys.stdout.write(line)
-            sys.stdout.flush()
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(_ENDING_SECONDS)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def total(outcomes: Sequence[Outcome]) -> Results:
@@ -215,8 +167,8 @@ def total(outcomes: Sequence[Outcome]) -> Results:
     return sum_ + Results(failed=silent)
 
 
-def report(outcomes: Sequence[Outcome], folder: Path, *, strict: bool) -> int:
-    """Print what happened, the counts in the last line; returns the exit status of the gate.
+def report(outcomes: Sequence[Outcome], folder: Path, *, strict: bool, seconds: float) -> int:
+    """Print what happened in ``seconds``, the counts in the last line; returns the exit status of the gate.
 
     With ``strict`` a skipped test without the one allowed excuse counts as failed.
     """
@@ -225,7 +177,7 @@ def report(outcomes: Sequence[Outcome], folder: Path, *, strict: bool) -> int:
         word = "left out" if outcome.status is None else "ok" if outcome.good else f"failed ({outcome.status})"
         tests = str(outcome.results) if outcome.phase.tests and outcome.status is not None else ""
         table.add_row(outcome.phase.name, word, f"{outcome.seconds:.0f}", tests)
-    table.add_row("total", "", f"{sum(outcome.seconds for outcome in outcomes):.0f}", "")
+    table.add_row("total", "", f"{seconds:.0f}", "")
     console.rule("[bold]summary[/]")
     console.print(table)
     sum_ = total(outcomes)
@@ -289,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupted)
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
+    started = time.monotonic()
     try:
         _ensure_compiler()
         outcomes = run_all(chosen, FOLDER, rescue=_rescue)
@@ -296,9 +249,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print("Interrupted: taking the cluster down")
         for phase in chosen:
             if phase.always:
-                _run(phase, FOLDER)
+                run([phase], FOLDER)
         return 130
-    return report(outcomes, FOLDER, strict=os.environ.get("CI") == "true")
+    return report(outcomes, FOLDER, strict=os.environ.get("CI") == "true", seconds=time.monotonic() - started)
 
 
 if __name__ == "__main__":

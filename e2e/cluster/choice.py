@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 
 from e2e.cluster.kind import KindCluster
-from e2e.cluster.local import LocalCluster
+from e2e.cluster.local import LocalCluster, usable
 from e2e.cluster.provider import Cluster, ClusterError
 
 
@@ -24,7 +23,7 @@ def choose() -> Cluster:
         raise ClusterError(f"CLUSTER={wanted}: it is either kind or local, or not set to have it chosen")
     if wanted == "kind" or (not wanted and docker_answers()):
         return KindCluster()
-    if wanted == "local" or (sys.platform == "linux" and os.geteuid() == 0):
+    if wanted == "local" or usable():
         return LocalCluster()
     raise ClusterError("no cluster can be made here: start Docker (CLUSTER=kind), or be root on Linux (CLUSTER=local)")
 

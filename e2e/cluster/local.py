@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -249,6 +251,11 @@ class LocalCluster:
             )
         leftovers.require_no_other_kubelet()
         cgroups.require_usable(self.name)
+
+
+def usable() -> bool:
+    """Whether this machine can have a local cluster: Linux, and root."""
+    return sys.platform == "linux" and os.geteuid() == 0
 
 
 def _prepare(node: Node, archives: Sequence[Path]) -> None:

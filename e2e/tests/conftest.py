@@ -76,11 +76,21 @@ def ended_namespaces(kube: Api) -> Iterator[list[str]]:
 @pytest.fixture
 def namespace(cluster: Cluster, kube: Api, ended_namespaces: list[str]) -> Iterator[str]:
     """A namespace of the test's own, under Pod Security ``restricted``."""
+    yield from _namespace(cluster, kube, ended_namespaces)
+
+
+@pytest.fixture(scope="module")
+def module_namespace(cluster: Cluster, kube: Api, ended_namespaces: list[str]) -> Iterator[str]:
+    """A namespace of the module's own, under Pod Security ``restricted``."""
+    yield from _namespace(cluster, kube, ended_namespaces)
+
+
+def _namespace(cluster: Cluster, kube: Api, ended: list[str]) -> Iterator[str]:
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     stack.namespace(cluster, name)
     yield name
     kube.delete(f"/api/v1/namespaces/{name}")
-    ended_namespaces.append(name)
+    ended.append(name)
 
 
 def _is_gone(kube: Api, namespace: str) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +11,13 @@ import pytest
 
 from e2e.api import wait_until
 from e2e.cluster import ClusterError, ContextError, cgroups, mounts
-from e2e.cluster.local import LocalCluster
+from e2e.cluster.local import LocalCluster, usable
 from e2e.cluster.processes import end, marked
 from e2e.host import run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-__test__ = sys.platform == "linux" and os.geteuid() == 0  # elsewhere there is no local cluster
+__test__ = usable()
 
 NAME = "trireme-trial"
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from e2e import gate, results
-from e2e.gate import Outcome, Phase
+from e2e.cluster import local
+from e2e.gate import Outcome
+from e2e.phase import ENDING_SECONDS, LATE, Phase, Running
 from e2e.results import Results
 
 JUNIT = """<?xml version="1.0" encoding="utf-8"?>
@@ -99,11 +102,12 @@ def test_a_phase_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     )
     started = time.monotonic()
 
-    status = gate.execute(Phase("hang", (sys.executable, "-c", code), limit_seconds=2), tmp_path / "hang.log")
+    phase = Phase("hang", (sys.executable, "-c", code), limit_seconds=2)
+    status, _ = Running(phase, tmp_path / "hang.log", folder=tmp_path).finish()
 
-    assert status == gate.LATE
+    assert status == LATE
     # At once when the signal finds the program ready; after the grace before SIGKILL when it is still starting.
-    assert time.monotonic() - started < gate._ENDING_SECONDS + 30
+    assert time.monotonic() - started < ENDING_SECONDS + 30
     assert "its limit" in (tmp_path / "hang.log").read_text()
     assert not _alive(int(pid.read_text()))
 
@@ -118,6 +122,51 @@ def _alive(pid: int) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+def test_two_phases_run_at_the_same_time_and_what_the_second_says_comes_whole(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    meet = (
+        "import pathlib, time; here = pathlib.Path({here!r}); there = pathlib.Path({there!r}); here.touch();"
+        "deadline = time.monotonic() + 20\n"
+        "while not there.exists() and time.monotonic() < deadline: time.sleep(0.01)\n"
+        "print('met' if there.exists() else 'alone')"
+    )
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+
+    outcomes = gate.run_all(
+        [
+            python("one", meet.format(here=first, there=second)),
+            replace(python("two", meet.format(here=second, there=first)), beside=True),
+        ],
+        tmp_path,
+    )
+
+    assert [outcome.status for outcome in outcomes] == [0, 0]
+    assert [(tmp_path / f"{name}.log").read_text() for name in ("one", "two")] == ["met\n", "met\n"]
+    assert capfd.readouterr().out.count("met\n") == 2
+
+
+def test_an_interrupt_ends_every_phase_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = tmp_path / "pid"
+
+    def interrupted(_: Running) -> tuple[int, float]:
+        deadline = time.monotonic() + 20
+        while not pid.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Running, "finish", interrupted)
+    code = (
+        f"import os, time; f = open({str(pid) + '.new'!r}, 'w'); f.write(str(os.getpid())); f.close();"
+        f"os.rename(f.name, {str(pid)!r}); time.sleep(600)"
+    )
+
+    with pytest.raises(KeyboardInterrupt):
+        gate.run([python("one", "import time; time.sleep(600)"), replace(python("two", code), beside=True)], tmp_path)
+
+    assert not _alive(int(pid.read_text()))
 
 
 def test_tests_that_silently_did_not_run_are_a_failure(tmp_path: Path) -> None:
@@ -179,24 +228,30 @@ def test_the_last_line_is_the_sum(
     status: int,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert gate.report(outcomes, Path("build/test"), strict=strict) == status
+    assert gate.report(outcomes, Path("build/test"), strict=strict, seconds=3.0) == status
     assert capfd.readouterr().out.splitlines()[-1] == last_line
 
 
 def test_failed_tests_are_named_at_the_end_where_a_ci_shows_them(capfd: pytest.CaptureFixture[str]) -> None:
     found = Results(failed=12, broken=tuple(f"a::test_{number}: said {'much ' * 90}" for number in range(12)))
 
-    gate.report([outcome("e2e", 1, found)], Path("build/test"), strict=True)
+    gate.report([outcome("e2e", 1, found)], Path("build/test"), strict=True, seconds=3.0)
 
     lines = capfd.readouterr().out.splitlines()[-12:]
     assert [line.split(":")[2] for line in lines[:-2]] == [f"test_{number}" for number in range(10)]
     assert max(map(len, lines)) <= 300
 
 
-def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down() -> None:
+@pytest.mark.parametrize("root", [True, False])
+def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down(
+    monkeypatch: pytest.MonkeyPatch, root: bool
+) -> None:
+    monkeypatch.setattr(local, "usable", lambda: root)
     names = [phase.name for phase in gate.phases(Path("build/test"))]
 
-    assert names == ["check", "integration", "images", "cluster", "components", "e2e", "engine", "down"]
+    own = ["local-cluster"] if root else []
+    served = ["cluster", "components", "e2e", "engine", "down"]
+    assert names == ["check", "programs", "images", "integration", *own, *served]
     assert [phase.name for phase in gate.phases(Path("build/test")) if phase.always] == ["down"]
 
 
@@ -209,4 +264,4 @@ def test_an_unknown_phase_is_refused_with_the_known_ones_and_nothing_is_removed(
         gate.main(["--only", "e3e"])
 
     assert (tmp_path / "unit.xml").exists()
-    assert "there is no such phase, only check, integration" in capsys.readouterr().err
+    assert "there is no such phase, only check, programs" in capsys.readouterr().err

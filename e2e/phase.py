@@ -1,0 +1,109 @@
+"""One program of the gate: how it is started, shown, limited and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+LATE = 124
+"""The status of a phase that took longer than its limit, as of timeout(1)."""
+ENDING_SECONDS = 30
+_LAST_WORDS_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One program of the gate."""
+
+    name: str
+    argv: tuple[str, ...]
+    limit_seconds: int
+    """After that long it is ended and has failed: a hang must not hang the gate."""
+    needs: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    """Result files in the gate's folder that it writes."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to this process's own."""
+    beside: bool = False
+    """Runs at the same time as the phase before it; what it says is shown when it is done."""
+    always: bool = False
+    """Runs whatever happened before."""
+
+
+class Running:
+    """A phase's program, started: its output is kept in ``log`` and shown live, or, for one beside another, at its end.
+
+    It runs in a process group of its own, so that all of it can be ended.
+    """
+
+    def __init__(self, phase: Phase, log: Path, *, folder: Path) -> None:
+        self.phase = phase
+        self._log = log
+        self._started = time.monotonic()
+        self._kept = log.open("w")
+        self._process = subprocess.Popen(
+            [*phase.argv],
+            cwd=folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **phase.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            process_group=0,
+        )
+        # A thread reads, so that a stray child that keeps the pipe open cannot keep the gate waiting.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def finish(self) -> tuple[int, float]:
+        """Wait; returns its status (124 after its limit) and the seconds it took.
+
+        After the limit it gets SIGINT and then, if that does not help, SIGKILL.
+        """
+        late = ""
+        try:
+            status = self._process.wait(max(0.0, self._started + self.phase.limit_seconds - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._end()
+            status, late = LATE, f"ended after {self.phase.limit_seconds} s, its limit\n"
+        seconds = time.monotonic() - self._started
+        self._reader.join(_LAST_WORDS_SECONDS)
+        self._kept.write(late)
+        self._kept.close()
+        sys.stdout.write(self._log.read_text(errors="replace") if self.phase.beside else late)
+        sys.stdout.flush()
+        return status, seconds
+
+    def stop(self) -> None:
+        """End it before its time; does nothing to one that has ended."""
+        self._end()
+        self._kept.close()
+
+    def _read(self) -> None:
+        with cast("IO[str]", self._process.stdout) as output:
+            for line in output:
+                if self._kept.closed:
+                    return
+                self._kept.write(line)
+                if not self.phase.beside:
+                    sys.stdout.write(line)
+                    sys.stdout.flush()
+
+    def _end(self) -> None:
+        for number in (signal.SIGINT, signal.SIGKILL):
+            try:
+                os.killpg(self._process.pid, number)
+                self._process.wait(ENDING_SECONDS)
+            except ProcessLookupError:
+                return
+            except subprocess.TimeoutExpired:
+                continue
