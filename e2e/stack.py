@@ -24,8 +24,9 @@ def up(cluster: Cluster, *, engine: str = "engine-cpu") -> None:
     """
     cluster.up()
     load(cluster, *PART_IMAGES, *OWN_IMAGES)
-    load(cluster, engine, nodes=ENGINE_NODES)
-    components.install(cluster)
+    components.install(cluster, wait=False)
+    load(cluster, engine, nodes=ENGINE_NODES)  # the longest step, while the parts start
+    components.wait_for_all(cluster)
     install_trireme(cluster)
 
 

@@ -25,16 +25,26 @@ __all__ = [
     "remove_gateway",
     "remove_lws",
     "remove_metrics_server",
+    "wait_for_all",
     "wait_for_gateway",
     "wait_for_lws",
     "wait_for_metrics_server",
 ]
 
 
-def install(cluster: Cluster) -> None:
-    """Install all parts and return when each of them answers. Their images must be on the nodes already."""
+def install(cluster: Cluster, *, wait: bool = True) -> None:
+    """Install all parts, and return when each of them answers (`wait_for_all`), unless that is left to the caller.
+
+    Their images must be on the nodes already.
+    """
+    install_metrics_server(cluster, wait=False)  # the slowest to answer: it wants a round of measurements first
     install_lws(cluster, wait=False)
     install_gateway(cluster, wait=False)
-    install_metrics_server(cluster, wait=False)
+    if wait:
+        wait_for_all(cluster)
+
+
+def wait_for_all(cluster: Cluster) -> None:
+    """Return when each part answers."""
     for wait in (wait_for_lws, wait_for_gateway, wait_for_metrics_server):
         wait(cluster)

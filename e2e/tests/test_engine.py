@@ -22,6 +22,7 @@ SAMPLES = ("smollm2", "smollm2-tp3")
 @pytest.fixture(scope="module")
 def serving(cluster: Cluster, kube: Api) -> Iterator[str]:
     """The address of the gateway, when both samples are ready beside each other."""
+    run.apply(cluster)  # again: the Gateway went when its API was removed
     for name in SAMPLES:
         resources.wait_for(kube, run.NAMESPACE, name, "Ready", seconds=600)
     service = run.gateway_service(kube)["metadata"]

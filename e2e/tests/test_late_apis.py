@@ -1,6 +1,7 @@
 """LeaderWorkerSet and the Gateway API installed after the operator, and removed again: conditions, never a crash.
 
-Runs first, on a cluster where nothing is served yet: removing a CRD removes every object of its kind.
+Runs first, on a cluster where nothing is served yet: removing a CRD removes every object of its kind, so the models
+that the next modules need begin to load when LeaderWorkerSet is there for good.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ def test_leaderworkerset_installed_after_the_operator_is_picked_up(cluster: Clus
     resources.wait_for(kube, namespace, "early", "Ready", seconds=60)
 
 
+@pytest.mark.usefixtures("engine_loading")  # the models load while gateways come and go, and lose nothing by it
 def test_the_gateway_api_installed_after_the_operator_is_picked_up(cluster: Cluster, kube: Api, namespace: str) -> None:
     components.remove_gateway(cluster)
     try:
         resources.apply(cluster, namespace, resources.double("routed", zones=("zone-a",), gateway=GATEWAY))
-        seen = resources.wait_for(kube, namespace, "routed", "RoutesProgrammed", "False", seconds=30)
+        seen = resources.wait_for(kube, namespace, "routed", "RoutesProgrammed", "False", seconds=60)
         assert "Gateway API" in condition(seen, "RoutesProgrammed")["message"]
-        resources.wait_for(kube, namespace, "routed", "Available", seconds=60)
+        resources.wait_for(kube, namespace, "routed", "Available", seconds=120)
     finally:
         components.install_gateway(cluster)
     cluster.kubectl("apply", "-n", namespace, "-f", "e2e/demo/manifests/gateway.yaml")
-    resources.wait_for(kube, namespace, "routed", "RoutesProgrammed", seconds=60)
+    resources.wait_for(kube, namespace, "routed", "RoutesProgrammed", seconds=120)
