@@ -83,7 +83,7 @@ def test_it_comes_back_after_a_reboot(trial: LocalCluster) -> None:
     assert trial.status().nodes[0].ready
     wait_until(
         lambda: bool(addresses(trial)) and addresses(trial) == leases(trial, "node-a"),
-        timeout_seconds=90,
+        timeout_seconds=180,  # kubelet gives back what a sandbox of before holds once a minute
         what="every address that is held to be one of a pod (nobody holds an address from before)",
         interval_seconds=1,
     )
