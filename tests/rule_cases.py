@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from tests.rule_cases_model import BROKEN as BROKEN_MODEL
 from tests.unit.controller_samples import resource
 
 BROKEN: list[tuple[str, dict[str, Any]]] = [
@@ -11,13 +12,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec", {"replicas": 2}),
     ("spec", {"parallelism": {"tensor": 2, "pipeline": 2}, "accelerator": {"resource": "cpu", "perPod": 3}}),
     ("spec", {"parallelism": {"tensor": 4, "pipeline": 3}, "accelerator": {"resource": "cpu", "perPod": 6}}),
-    ("spec.model.source", {"model": {"source": "s3://bucket/model"}}),
-    ("spec.model.servedName", {"model": {"source": "/models/m", "servedName": "a name"}}),
-    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["chunked"]}}),
-    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["--tensor-parallel-size=8"]}}),
-    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["--enforce-eager", "--pipeline_parallel_size", "2"]}}),
-    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["-tp", "8"]}}),
-    ("spec.engine.extraArgs", {"engine": {"extraArgs": ["--config", "x.yaml"]}}),
+    *BROKEN_MODEL,
     ("spec.accelerator.resource", {"accelerator": {"resource": "gpu"}}),
     ("spec.resources", {"resources": {"requests": {"cpu": "8"}, "limits": {"cpu": "500m"}}}),
     ("spec.resources", {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),

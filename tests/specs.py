@@ -20,7 +20,9 @@ Maker = Callable[[random.Random], Any]
 ODD = [None, True, False, 0, -1, 3.5, 1e30, 2**31, 2**63, -(2**70), "", "7", "null", [], {}, ["x"], {"a": None}, [None]]
 SHORT_TEXTS = ["a", "zone-a", "Zone_B.1", "-a", "a-", "ü", "a\n", "x" * 63, "x" * 64, "a" * 254, "a b"]
 FLAGS = [
+    "--async-scheduling",
     "--enforce-eager",
+    "--no-trust",
     "--tensor-parallel-size=2",
     "--tensor_parallel_size",
     "--mod",
@@ -33,6 +35,8 @@ FLAGS = [
     "-t2",
     "-n",
     "-q",
+    "-qfp8",
+    "-O3",
     "-dpx",
     "-",
     "--",
@@ -44,6 +48,22 @@ FLAGS = [
     "x" * 2049,
     "\x85--port",
     "",
+]
+SOURCES = [
+    "pvc://",
+    "pvc://C/m",
+    "pvc://c/../m",
+    "pvc://c//m/",
+    "s3://bucket",
+    "s3://bucket/./m",
+    "s3://bucket/\u00e9",
+    "gs://b",
+    "gs://bucket_x/m\n",
+    "oci://a:b:c",
+    "oci://a/B",
+    "oci://a//..",
+    "oci://a@sha256:" + "0" * 63,
+    "oci://a@sha256:" + "0" * 64,
 ]
 QUANTITIES = [
     0,
@@ -96,6 +116,11 @@ def fields(required: dict[str, Maker], **optional: Maker) -> Maker:
     return mostly(make)
 
 
+def seldom(make: Maker) -> Maker:
+    """Null, which is as if the field were absent, most of the time."""
+    return lambda chance: make(chance) if chance.randrange(6) == 0 else None
+
+
 def lists(item: Maker, *, least: int = 0) -> Maker:
     """A short list, seldom one that is empty or longer than any of ours may be."""
     short: Maker = lambda chance: [item(chance) for _ in range(chance.randrange(least, least + 3))]  # noqa: E731
@@ -104,14 +129,37 @@ def lists(item: Maker, *, least: int = 0) -> Maker:
 
 
 _COMPUTE = fields({}, cpu=pick(QUANTITIES[:3], QUANTITIES), memory=pick(QUANTITIES[7:12], QUANTITIES))
+_CREDENTIAL = fields(
+    {
+        "name": pick(["A", "_b1", "HF_TOKEN"], ["HOME", "TRIREME_X", "LWS_", "1A", "A-B", "", "A" * 129, "A\n"]),
+        "secret": pick(["s", "s.t"], SHORT_TEXTS),
+        "key": pick(["k", "a.b_C-1"], ["", "a/b", "k" * 254, "k\n"]),
+    },
+    type=pick(["Env", "File"], ["env", ""]),
+)
 _MODEL = fields(
     {
         "source": pick(
-            ["hf://a/b", "hf://a/b@main", "/models/m"],
-            ["/", "hf://a", "hf:///b", "s3://x/y", "/m m", "/a\n", "x" * 513, "hf://a/b@", "/\u00e9", "x"],
+            ["hf://a/b", "hf://a/b@main", "/models/m", "pvc://c/m", "s3://bucket/m", "gs://bucket/m", "oci://a/b:1//m"],
+            ["/", "hf://a", "hf:///b", "s3://x/y", "/m m", "/a\n", "x" * 513, "hf://a/b@", "/\u00e9", "x", *SOURCES],
         )
     },
     servedName=pick(["m", "a/b:1"], ["-m", "a name", "", "m" * 254, "m\n"]),
+    credentials=mostly(lists(_CREDENTIAL), one([[]]), of=4),
+    cache=seldom(
+        fields(
+            {},
+            persistentVolumeClaim=pick(["cache"], SHORT_TEXTS),
+            emptyDir=seldom(fields({"sizeLimit": pick(QUANTITIES[:3], QUANTITIES)})),
+        )
+    ),
+    s3=seldom(
+        fields(
+            {},
+            endpoint=pick(["http://a", "https://a.b:1/c"], ["", "a", "http://", "http://a b", "http://a\n", "x" * 513]),
+            region=pick(["eu-central-1"], ["", "a_b", "x" * 64, "\u00e9"]),
+        )
+    ),
 )
 _ENGINE = fields(
     {},
@@ -122,9 +170,16 @@ _ENGINE = fields(
         maxModelLen=pick([1, 512, 10**8], [0, 10**8 + 1]),
         gpuMemoryPercent=pick([1, 90, 100], [0, 101]),
         maxNumSeqs=pick([1, 10**6], [10**6 + 1]),
-        maxNumBatchedTokens=pick([1, 2048], [0]),
+        maxNumBatchedTokens=pick([10**6, 10**8], [0, 1, 2047, 2048, 256, 255]),
+        dtype=pick(["auto", "bfloat16", "float16", "float32"], ["half", ""]),
+        quantization=pick(["fp8", "compressed-tensors"], ["", "FP8", "-x", "x" * 65, "a\n"]),
+        kvCacheDtype=pick(["auto", "fp8_e4m3"], ["", "fp8-x", "x" * 65]),
+        enablePrefixCaching=pick([True, False], ["true", 1]),
+        enforceEager=pick([True, False], [0]),
+        trustRemoteCode=pick([True, False], ["no"]),
     ),
-    extraArgs=lists(pick(["--enforce-eager", "--dtype", "8", "-q", "a=b"], FLAGS)),
+    profile=pick([None, "production", "memory-constrained", "development"], ["Production", ""]),
+    extraArgs=lists(pick(["--async-scheduling", "--tokenizer", "8", "-O3", "a=b"], FLAGS)),
 )
 _ZONE = fields(
     {"name": pick(list("abcdefgh"), SHORT_TEXTS)},

@@ -69,7 +69,7 @@ def test_every_value_a_user_writes_has_bounds_and_words(path: str, node: dict[st
             assert "minimum" in node
             assert "maximum" in node
         case kind:
-            assert kind in {"object", None}  # None: a quantity
+            assert kind in {"object", "boolean", None}  # None: a quantity
 
 
 def test_fields_of_a_zone_are_not_floats_anywhere() -> None:

@@ -85,15 +85,13 @@ def test_a_name_its_prefixes_and_its_underscores_are_refused(option: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "word", ["-n2", "-r1", "-n=2", "-tp=2", "-t", "-pp", "-dpl", "--", "--tensor_parallel_size", "--c"]
+    "word", ["-n2", "-r1", "-q", "-qfp8", "-n=2", "-tp=2", "-t", "-pp", "-dpl", "--", "--tensor_parallel_size", "--c"]
 )
 def test_other_spellings_of_owned_flags_are_refused(word: str) -> None:
     assert refused(word)
 
 
-@pytest.mark.parametrize(
-    "word", ["2", "-1", "-0.5", "/path", "--max-lora-rank", "-cc.mode=2", "-O3", "-q", "-dcp", "-ep"]
-)
+@pytest.mark.parametrize("word", ["2", "-1", "-0.5", "/path", "--max-lora-rank", "-cc.mode=2", "-O3", "-dcp", "-ep"])
 def test_values_and_other_flags_are_taken(word: str) -> None:
     assert not refused(word)
 

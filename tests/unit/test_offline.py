@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.rule_cases import BROKEN, TRANSITIONS, UPDATES, broken
+from tests.rule_cases_model import GOOD as GOOD_MODEL
 from tests.unit.resources import raw
 from trireme_operator import generate
 from trireme_operator.api.crd import schema
@@ -47,6 +48,11 @@ def test_a_broken_rule_is_found_at_its_field(where: str, spec: dict[str, Any]) -
     assert not found.served
 
 
+@pytest.mark.parametrize("spec", GOOD_MODEL, ids=str)
+def test_what_is_just_inside_of_the_rules_is_valid(spec: dict[str, Any]) -> None:
+    assert judge(raw(**spec)).findings == ()
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_samples_are_valid(sample: Any) -> None:
     for document in yaml.safe_load_all(sample.read_text()):
@@ -69,7 +75,7 @@ def test_samples_are_valid(sample: Any) -> None:
         ({"model": {"source": "/m", "servedName": "m\n"}}, {("spec.model.servedName", "cel")}),
         ({"engine": {"imagePullPolicy": "always"}}, {("spec.engine.imagePullPolicy", "enum")}),
         ({"engine": {"image": "x" * 513}}, {("spec.engine.image", "maxLength")}),
-        ({"engine": {"extraArgs": ["--enforce-eager", ""]}}, {("spec.engine.extraArgs[1]", "minLength")}),
+        ({"engine": {"extraArgs": ["--async-scheduling", ""]}}, {("spec.engine.extraArgs[1]", "minLength")}),
         ({"zones": []}, {("spec.zones", "minItems"), ("spec.zones", "cel")}),
         ({"zones": [{"name": f"z{n}"} for n in range(17)]}, {("spec.zones", "maxItems")}),
         ({"zones": [{"name": "a"}, {"name": "a"}, {"name": "a"}]}, {("spec.zones[1]", "duplicate")}),

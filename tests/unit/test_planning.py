@@ -198,12 +198,13 @@ def test_some_zone_has_a_weight_whatever_is_observed(of: ClusterPlan, data: st.D
 
 # Revisions
 
+HUB = "hf://meta-llama/Llama-3.1-8B-Instruct"
 CHANGES: dict[str, dict[str, Any]] = {
     "the source": {"model": {"source": "/models/other"}},
     "the served name": {"model": {"source": "hf://meta-llama/Llama-3.1-8B-Instruct", "servedName": "x"}},
     "the image": {"engine": {"image": "vllm/vllm-openai:v0.34.0"}},
     "a setting": {"engine": {"config": {"maxModelLen": 4096}}},
-    "an argument": {"engine": {"extraArgs": ["--enable-prefix-caching"]}},
+    "an argument": {"engine": {"extraArgs": ["--async-scheduling"]}},
     "the pull policy": {"engine": {"imagePullPolicy": "Always"}},
     "tensor": {"parallelism": {"tensor": 2}},
     "pipeline": {"parallelism": {"pipeline": 2}},
@@ -211,6 +212,13 @@ CHANGES: dict[str, dict[str, Any]] = {
     "a request": {"resources": {"requests": {"cpu": "1"}}},
     "a limit": {"resources": {"limits": {"memory": "1Gi"}}},
     "shared memory": {"resources": {"sharedMemory": "1Gi"}},
+    "a profile": {"engine": {"profile": "production"}},
+    "the format of the cache": {"engine": {"config": {"kvCacheDtype": "fp8"}}},
+    "eager": {"engine": {"config": {"enforceEager": False}}},
+    "a credential": {"model": {"source": HUB, "credentials": [{"name": "A", "secret": "s", "key": "k"}]}},
+    "a claim for the cache": {"model": {"source": HUB, "cache": {"persistentVolumeClaim": "c"}}},
+    "a directory for the cache": {"model": {"source": HUB, "cache": {"emptyDir": {"sizeLimit": "1Gi"}}}},
+    "a region": {"model": {"source": "s3://bucket/m", "s3": {"region": "eu-central-1"}}},
     "the overlay": {"podTemplate": {"spec": {"priorityClassName": "high"}}},
 }
 NO_CHANGES: dict[str, dict[str, Any]] = {
@@ -224,6 +232,7 @@ NO_CHANGES: dict[str, dict[str, Any]] = {
     },
     "the same amount in other words": {"resources": {"sharedMemory": "8192Mi"}},
     "an empty overlay": {"podTemplate": {}},
+    "no credentials written out": {"model": {"source": HUB, "credentials": []}},
 }
 
 

@@ -21,6 +21,15 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
         "--device-memory-utilization",
         "--max-num-seqs",
         "--max-num-batched-tokens",
+        "--dtype",
+        "--quantization",
+        "--kv-cache-dtype",
+        "--enable-prefix-caching",
+        "--no-enable-prefix-caching",
+        "--enforce-eager",
+        "--no-enforce-eager",
+        "--trust-remote-code",
+        "--no-trust-remote-code",
     ),
     "use spec.parallelism": ("--tensor-parallel-size", "--pipeline-parallel-size"),
     "the launcher derives it from the pod's index": (
@@ -68,7 +77,7 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
 }
 """Long flags by what to do instead."""
 
-SHORT: Final = r"^-([nr].*|(t|tp|p|pp|pc|pcp|d|dp[a-z]*|a|as|asc)([=.0-9].*)?)$"
-"""The short spellings: -n -r with glued values, -tp -pp -pcp -asc and every -dp..., and their prefixes."""
+SHORT: Final = r"^-([nqr].*|(t|tp|p|pp|pc|pcp|d|dp[a-z]*|a|as|asc)([=.0-9].*)?)$"
+"""The short spellings: -n -q -r with glued values, -tp -pp -pcp -asc and every -dp..., and their prefixes."""
 
 LONG: Final = tuple(sorted(flag for flags in OWNED.values() for flag in flags))

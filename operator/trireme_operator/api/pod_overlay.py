@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from trireme_operator.api.labels import LWS_PREFIX, MANAGED_BY, PREFIX, TOPOLOGY_ZONE
+from trireme_operator.api.model_overlay import clashes
+from trireme_operator.api.mounts import ALWAYS_MOUNTED
 from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import Spec
 from trireme_operator.api.violations import Violation
@@ -87,8 +89,6 @@ RESTRICTED_VOLUMES: Final = frozenset(
     }
 )
 
-OWNED_MOUNTS: Final = frozenset({"/trireme", "/home/trireme", "/tmp", "/dev/shm"})  # noqa: S108  (paths in a container)
-
 _KEYS: Final = {
     "containers": "name",
     "initContainers": "name",
@@ -128,7 +128,7 @@ def violations(spec: Spec) -> tuple[Violation, ...]:
     shape = tuple(_shape(pod, "spec.podTemplate.spec"))
     if shape:
         return shape
-    return (*_metadata(metadata), *_pod(pod), *_zone(spec, pod))
+    return (*_metadata(metadata), *_pod(pod), *_zone(spec, pod), *_model(spec, pod))
 
 
 def _shape(node: Mapping[str, Any], path: str) -> Iterator[Violation]:
@@ -243,7 +243,7 @@ def _engine(container: Mapping[str, Any], path: str) -> Iterator[Violation]:
                 f"{path}.env[{index}].name", f"{variable['name']} is part of the launcher's contract: remove it"
             )
     for index, mount in enumerate(container.get("volumeMounts") or []):
-        if str(mount["mountPath"]).rstrip("/") in OWNED_MOUNTS:
+        if str(mount["mountPath"]).rstrip("/") in ALWAYS_MOUNTED:
             yield Violation(
                 f"{path}.volumeMounts[{index}].mountPath",
                 f"{mount['mountPath']} is the operator's own mount: mount at a path below or beside it",
@@ -279,3 +279,9 @@ def _zone(spec: Spec, pod: Mapping[str, Any]) -> Iterator[Violation]:
         yield Violation(
             f"spec.podTemplate.spec.nodeSelector[{TOPOLOGY_ZONE}]", "spec.zones sets it for each zone: remove it"
         )
+
+
+def _model(spec: Spec, pod: Mapping[str, Any]) -> Iterator[Violation]:
+    for index, container in enumerate(pod.get("containers") or []):
+        if container["name"] == ENGINE:
+            yield from clashes(spec.model, container, f"spec.podTemplate.spec.containers[{index}]")

@@ -5,16 +5,21 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field
 
 from trireme_operator.api.base import (
+    ANY_FIELDS,
+    ATOMIC,
     DNS_LABEL_PATTERN,
     DNS_SUBDOMAIN_PATTERN,
     LABEL_VALUE_PATTERN,
     LongText,
     Model,
     ShortText,
+    map_by,
 )
+from trireme_operator.api.engine import Engine
+from trireme_operator.api.model import ModelSource
 from trireme_operator.api.quantity import Quantity
 
 GROUP: Final = "trireme.dev"
@@ -23,78 +28,13 @@ KIND: Final = "InferenceCluster"
 PLURAL: Final = "inferenceclusters"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
-DEFAULT_IMAGE: Final = "vllm/vllm-openai:v0.33.0"
 CPU: Final = "cpu"
-
-ANY_FIELDS: Final[dict[str, JsonValue]] = {"x-kubernetes-preserve-unknown-fields": True}
-ATOMIC: Final[dict[str, JsonValue]] = {"x-kubernetes-list-type": "atomic"}
-
-
-def _map_by(*keys: str) -> dict[str, JsonValue]:
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
-
-
-class PullPolicy(StrEnum):
-    ALWAYS = "Always"
-    IF_NOT_PRESENT = "IfNotPresent"
-    NEVER = "Never"
 
 
 class ServiceType(StrEnum):
     CLUSTER_IP = "ClusterIP"
     NODE_PORT = "NodePort"
     LOAD_BALANCER = "LoadBalancer"
-
-
-class ModelSource(Model):
-    """The model to serve."""
-
-    source: Annotated[str, Field(min_length=2, max_length=512)]
-    """Where the weights are: `hf://ORGANISATION/NAME`, with `@REVISION` behind it for one commit, branch or tag of the
-    Hugging Face Hub, or an absolute path inside the engine's image such as `/models/llama`."""
-
-    served_name: Annotated[ShortText, Field(min_length=1)] | None = None
-    """The model's name in the API, which clients send as `model`. Default: the name of the resource."""
-
-
-class EngineConfig(Model):
-    """Settings of the engine that have a type; each becomes one flag of vLLM. A setting that is absent is left to
-    vLLM's own default.
-    """
-
-    max_model_len: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
-    """Longest sequence, prompt and answer together, in tokens (`--max-model-len`). Default: the model's own length."""
-
-    gpu_memory_percent: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Share of each accelerator's memory that the engine takes for weights and KV cache, in percent
-    (`--gpu-memory-utilization`)."""
-
-    max_num_seqs: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Most sequences that one step of the engine works on (`--max-num-seqs`)."""
-
-    max_num_batched_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
-    """Most tokens that one step of the engine works on (`--max-num-batched-tokens`)."""
-
-
-class Engine(Model):
-    """The engine that runs the model: vLLM."""
-
-    image: Annotated[str, Field(min_length=1, max_length=512)] = DEFAULT_IMAGE
-    """The engine's image: any that has `vllm` 0.18 or newer (tested with 0.32) and Python 3.10 or newer on its PATH.
-    The launcher is injected at start, so a stock image needs no change."""
-
-    image_pull_policy: PullPolicy | None = None
-    """When a node pulls the image. Default: as Kubernetes decides, `Always` for the tag `latest`, else
-    `IfNotPresent`."""
-
-    config: EngineConfig = EngineConfig()
-    """Settings of the engine that have a type."""
-
-    extra_args: list[Annotated[str, Field(min_length=1, max_length=2048)]] = Field(
-        default_factory=list, max_length=64, json_schema_extra=ATOMIC
-    )
-    """Further arguments of `vllm serve`, one word an item, the same for every pod. Flags that another field stands for,
-    or that the launcher derives from the pod's index, are refused under every spelling that vLLM takes."""
 
 
 class Parallelism(Model):
@@ -173,7 +113,7 @@ class Service(Model):
     """How the Service is reached: from inside the cluster, on a port of every node, or through a load balancer of the
     cloud. The Services of the single zones are always `ClusterIP`."""
 
-    annotations: list[Annotation] = Field(default_factory=list, max_length=64, json_schema_extra=_map_by("name"))
+    annotations: list[Annotation] = Field(default_factory=list, max_length=64, json_schema_extra=map_by("name"))
     """Annotations of the Service, such as those that a cloud's load balancer is set up with."""
 
 
@@ -242,7 +182,7 @@ class Spec(Model):
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Groups of a resource without `zones`, each a whole copy of the model, each inside one zone. Default: 1."""
 
-    zones: Annotated[list[Zone], Field(min_length=1, max_length=16, json_schema_extra=_map_by("name"))] | None = None
+    zones: Annotated[list[Zone], Field(min_length=1, max_length=16, json_schema_extra=map_by("name"))] | None = None
     """The zones that groups run in. Absent: one pool over all zones, with `replicas` groups."""
 
     service: Service = Service()

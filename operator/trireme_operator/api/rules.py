@@ -1,6 +1,6 @@
 """The rules that the API server checks, as data: where, what (in CEL), and what to say when it is broken.
 
-This is the only place where they are written. Types, bounds and patterns of single fields stand in the models;
+They are written here and in ``rules_model``. Types, bounds and patterns of single fields stand in the models;
 what can be seen only inside ``podTemplate`` stands in ``pod_overlay``. ``trireme validate`` evaluates these same texts.
 """
 
@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from trireme_operator.api.flags import LONG, OWNED, SHORT
 from trireme_operator.api.rule import Rule
+from trireme_operator.api.rules_model import RULES as MODEL_RULES
 
-_LONG_LIST = "[" + ", ".join(f"'{flag}'" for flag in LONG) + "]"
-_FLAG_NAME = "a.split('=')[0].split('.')[0].replace('_', '-')"
-_IS_OWNED = f"((a.startsWith('--') && {_LONG_LIST}.exists(f, f.startsWith({_FLAG_NAME}))) || a.matches('{SHORT}'))"
 _WORLD = "(self.parallelism.tensor * self.parallelism.pipeline)"
 _PER_POD = "self.accelerator.perPod"
 _RESOURCE_NAME = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
@@ -82,38 +79,7 @@ RULES: Final[tuple[Rule, ...]] = (
         ),
         field=".accelerator.perPod",
     ),
-    Rule(
-        where="spec.model.source",
-        rule=(
-            r"self.matches('^hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._/-]*)?$')"
-            r" || self.matches('^/[A-Za-z0-9._/-]+$')"
-        ),
-        message="must be hf://ORGANISATION/NAME, hf://ORGANISATION/NAME@REVISION, or an absolute path in the image",
-        message_expression=(
-            "'' + self + ' is no model: write hf://ORGANISATION/NAME, hf://ORGANISATION/NAME@REVISION, or an absolute"
-            " path in the engine image such as /models/llama'"
-        ),
-    ),
-    Rule(
-        where="spec.model.servedName",
-        rule=r"self.matches('^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$')",
-        message="must begin with a letter or digit and hold letters, digits and . _ : / @ + - only",
-    ),
-    Rule(
-        where="spec.engine.extraArgs",
-        rule="self.size() == 0 || self[0].startsWith('-')",
-        message="the first item must be a flag: give a flag's value the item after the flag",
-        message_expression="'begins with ' + self[0] + ', which is no flag: give a value the item after its flag'",
-    ),
-    Rule(
-        where="spec.engine.extraArgs",
-        rule=f"!self.exists(a, {_IS_OWNED})",
-        message="; ".join(f"{', '.join(flags)}: {instead}" for instead, flags in OWNED.items()),
-        message_expression=(
-            f"self.filter(a, {_IS_OWNED})[0] + ' is set by Trireme or would change what it relies on: remove it;"
-            " model, engine.config and parallelism have fields for what may be set'"
-        ),
-    ),
+    *MODEL_RULES,
     Rule(
         where="spec.accelerator.resource",
         rule=f"self == 'cpu' || self.matches('{_RESOURCE_NAME}')",

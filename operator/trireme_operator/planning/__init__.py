@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from trireme_operator.planning import names
+from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.plan import ClusterPlan, ZonePlan, plan
 from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
 from trireme_operator.planning.revision import revision_name, template_inputs
+from trireme_operator.planning.source import Source, SourceKind, source_of
 from trireme_operator.planning.traffic import ZoneWeight, weights
 
 __all__ = [
     "ClusterPlan",
+    "EngineSetting",
     "GroupGeometry",
     "PodRanks",
     "Rank",
+    "Source",
+    "SourceKind",
     "ZonePlan",
     "ZoneWeight",
+    "engine_settings",
     "geometry",
     "names",
     "plan",
     "pod_ranks",
     "revision_name",
+    "source_of",
     "template_inputs",
     "weights",
 ]

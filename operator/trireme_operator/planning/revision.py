@@ -11,11 +11,13 @@ import json
 from typing import Any, Final
 
 from trireme_operator.api import InferenceCluster
+from trireme_operator.api.model import ModelSource
 from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import ComputeResources
 from trireme_operator.planning.geometry import geometry
 
 _HASH_LENGTH: Final = 10
+_MODEL_FIELDS: Final = frozenset({"credentials", "cache", "s3"})
 
 
 def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
     spec, shape = cluster.spec, geometry(cluster)
     engine = spec.engine.model_dump(mode="json", by_alias=True, exclude_none=True)
     inputs = {
-        "model": {"source": spec.model.source, "servedName": cluster.served_name},
+        "model": {"source": spec.model.source, "servedName": cluster.served_name} | _model(spec.model),
         "engine": engine,
         "parallelism": {"tensor": shape.tensor, "pipeline": shape.pipeline, "perPod": shape.ranks_per_pod},
         "accelerator": spec.accelerator.resource,
@@ -54,6 +56,18 @@ def revision_name(cluster: InferenceCluster) -> str:
     """
     text = json.dumps(template_inputs(cluster), sort_keys=True, separators=(",", ":"))
     return f"{cluster.metadata.name}-{hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]}"
+
+
+def _model(model: ModelSource) -> dict[str, Any]:
+    """What is set of the fields beside source and name."""
+    inputs = {
+        name: value
+        for name, value in model.model_dump(mode="json", by_alias=True, exclude_none=True).items()
+        if name in _MODEL_FIELDS and value
+    }
+    if model.cache is not None and model.cache.empty_dir is not None:
+        inputs["cache"] = {"emptyDir": {"sizeLimit": canonical(model.cache.empty_dir.size_limit)}}
+    return inputs
 
 
 def _compute(resources: ComputeResources) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from trireme_operator.api import InferenceCluster
-from trireme_operator.planning import GroupGeometry
+from trireme_operator.planning import EngineSetting, GroupGeometry, engine_settings
+from trireme_operator.rendering.model import ModelParts
 
 ENGINE_PORT: Final = 8000
 LAUNCHER_PORT: Final = 8001
@@ -14,33 +15,39 @@ GRACE_SECONDS: Final = 120
 SETTLE_SECONDS: Final = 5
 HOME: Final = "/home/trireme"
 
-_HUB: Final = "hf://"
 _CONTRACT: Final = "1"
+_FLAGS: Final = {
+    "maxModelLen": "max-model-len",
+    "gpuMemoryPercent": "gpu-memory-utilization",
+    "maxNumSeqs": "max-num-seqs",
+    "maxNumBatchedTokens": "max-num-batched-tokens",
+    "dtype": "dtype",
+    "quantization": "quantization",
+    "kvCacheDtype": "kv-cache-dtype",
+    "enablePrefixCaching": "enable-prefix-caching",
+    "enforceEager": "enforce-eager",
+    "trustRemoteCode": "trust-remote-code",
+}
 
 
-def command(cluster: InferenceCluster) -> list[str]:
+def command(cluster: InferenceCluster, model: ModelParts) -> list[str]:
     """The arguments of the launcher: ``vllm serve`` with everything that is the same in all pods of a group."""
-    source, _, revision = cluster.spec.model.source.removeprefix(_HUB).partition("@")
-    if not cluster.spec.model.source.startswith(_HUB):
-        source, revision = cluster.spec.model.source, ""
-    words = ["vllm", "serve", source]
-    if revision:
-        words += ["--revision", revision]
-    words += ["--served-model-name", cluster.served_name, "--port", str(ENGINE_PORT)]
-    config = cluster.spec.engine.config
-    flags = {
-        "--max-model-len": config.max_model_len,
-        "--gpu-memory-utilization": _fraction(config.gpu_memory_percent),
-        "--max-num-seqs": config.max_num_seqs,
-        "--max-num-batched-tokens": config.max_num_batched_tokens,
-    }
-    for flag, value in flags.items():
-        if value is not None:
-            words += [flag, str(value)]
+    words = ["vllm", "serve", *model.arguments, "--served-model-name", cluster.served_name, "--port", str(ENGINE_PORT)]
+    for setting in engine_settings(cluster):
+        words += arguments(setting)
     return [*words, *cluster.spec.engine.extra_args]
 
 
-def environment(cluster: InferenceCluster, geometry: GroupGeometry) -> list[dict[str, Any]]:
+def arguments(setting: EngineSetting) -> list[str]:
+    """The flag of ``vllm serve`` that a setting becomes, with its value."""
+    flag = _FLAGS[setting.name]
+    if isinstance(setting.value, bool):
+        return [f"--{flag}" if setting.value else f"--no-{flag}"]
+    value = _fraction(setting.value) if setting.name == "gpuMemoryPercent" else str(setting.value)
+    return [f"--{flag}", value]
+
+
+def environment(cluster: InferenceCluster, geometry: GroupGeometry, model: ModelParts) -> list[dict[str, Any]]:
     """The container's environment, as docs/contract.md lists it; TRIREME_ZONE is filled in for each zone."""
     return [
         _value("TRIREME_CONTRACT", _CONTRACT),
@@ -63,12 +70,14 @@ def environment(cluster: InferenceCluster, geometry: GroupGeometry) -> list[dict
         # The user id has no entry in the image's /etc/passwd, where libraries would look for a name.
         _value("USER", "trireme"),
         _value("HF_HOME", f"{HOME}/.cache/huggingface"),
+        *model.environment,
     ]
 
 
-def _fraction(percent: int | None) -> str | None:
+def _fraction(percent: int | str) -> str:
     """A percentage as vLLM wants it, without going through a float: 90 -> 0.90."""
-    return None if percent is None else f"{percent // 100}.{percent % 100:02d}"
+    whole, rest = divmod(int(percent), 100)
+    return f"{whole}.{rest:02d}"
 
 
 def _value(name: str, value: str | int) -> dict[str, Any]:

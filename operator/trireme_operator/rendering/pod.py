@@ -23,6 +23,7 @@ from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import CPU
 from trireme_operator.planning import ClusterPlan
 from trireme_operator.rendering import engine
+from trireme_operator.rendering.model import ModelParts, model_parts
 from trireme_operator.rendering.overlay import overlay
 from trireme_operator.rendering.settings import Settings
 
@@ -74,6 +75,7 @@ def _labels(cluster: InferenceCluster, *, leader: bool) -> dict[str, str]:
 
 
 def _spec(cluster: InferenceCluster, plan: ClusterPlan, settings: Settings) -> Obj:
+    model = model_parts(cluster)
     return {
         "serviceAccountName": plan.service_account_name,
         "automountServiceAccountToken": False,
@@ -98,8 +100,8 @@ def _spec(cluster: InferenceCluster, plan: ClusterPlan, settings: Settings) -> O
             for state in ("not-ready", "unreachable")
         ],
         "initContainers": [_launcher(settings)],
-        "containers": [_engine(cluster, plan)],
-        "volumes": _volumes(cluster),
+        "containers": [_engine(cluster, plan, model)],
+        "volumes": [*_volumes(cluster), *model.volumes],
     }
 
 
@@ -115,15 +117,15 @@ def _launcher(settings: Settings) -> Obj:
     }
 
 
-def _engine(cluster: InferenceCluster, plan: ClusterPlan) -> Obj:
+def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts) -> Obj:
     policy = cluster.spec.engine.image_pull_policy
     return {
         "name": ENGINE,
         "image": cluster.spec.engine.image,
         **({"imagePullPolicy": policy.value} if policy is not None else {}),
         "command": ["python3", _INJECTED],
-        "args": engine.command(cluster),
-        "env": engine.environment(cluster, plan.geometry),
+        "args": engine.command(cluster, model),
+        "env": engine.environment(cluster, plan.geometry, model),
         "ports": [
             {"name": "http", "containerPort": engine.ENGINE_PORT, "protocol": "TCP"},
             {"name": "launcher", "containerPort": engine.LAUNCHER_PORT, "protocol": "TCP"},
@@ -135,8 +137,11 @@ def _engine(cluster: InferenceCluster, plan: ClusterPlan) -> Obj:
         "resources": _resources(cluster, plan.geometry.ranks_per_pod),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [
-            {"name": name, "mountPath": path, **({"readOnly": True} if name == VOLUME_LAUNCHER else {})}
-            for name, path in _MOUNTS
+            *(
+                {"name": name, "mountPath": path, **({"readOnly": True} if name == VOLUME_LAUNCHER else {})}
+                for name, path in _MOUNTS
+            ),
+            *model.mounts,
         ],
     }
 
