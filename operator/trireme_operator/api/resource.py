@@ -15,6 +15,7 @@ from trireme_operator.api.base import (
     Model,
     ShortText,
 )
+from trireme_operator.api.model_config import ModelConfigReference
 from trireme_operator.api.quantity import Quantity
 
 GROUP: Final = "trireme.dev"
@@ -55,6 +56,11 @@ class ModelSource(Model):
 
     served_name: Annotated[ShortText, Field(min_length=1)] | None = None
     """The model's name in the API, which clients send as `model`. Default: the name of the resource."""
+
+    config: ModelConfigReference | None = None
+    """Where the model's config.json can be read before the model is loaded: with it the condition `Accepted` tells
+    whether the model can be cut as `parallelism` says, and whether it fits `accelerator.memory`. Default: the built-in
+    dimensions of well-known `hf://` models; of any other model nothing is judged."""
 
 
 class EngineConfig(Model):
@@ -116,6 +122,11 @@ class Accelerator(Model):
     per_pod: Annotated[int, Field(ge=1, le=64)] | None = None
     """Ranks, and so devices, in each pod. A group has tensor x pipeline / perPod pods. Default: `parallelism.tensor`,
     so that tensor parallelism stays inside a pod and each pod is one pipeline stage."""
+
+    memory: Quantity | None = None
+    """Memory of one device in bytes, for example `80Gi`. When the model's dimensions are known, a model whose weights
+    alone are larger is refused, and the condition `Accepted` warns of one that leaves no room for its longest
+    sequence. Default: memory is not judged."""
 
 
 class ComputeResources(Model):
