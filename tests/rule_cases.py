@@ -14,6 +14,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec", {"parallelism": {"tensor": 4, "pipeline": 3}, "accelerator": {"resource": "cpu", "perPod": 6}}),
     *BROKEN_MODEL,
     ("spec.accelerator.resource", {"accelerator": {"resource": "gpu"}}),
+    ("spec.accelerator", {"accelerator": {"resource": "cpu", "memory": "80Gi"}}),
     ("spec.resources", {"resources": {"requests": {"cpu": "8"}, "limits": {"cpu": "500m"}}}),
     ("spec.resources", {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
     ("spec.zones", {"zones": [{"name": "a", "weight": 0}, {"name": "b", "weight": 0}]}),

@@ -201,7 +201,8 @@ def test_every_setting_becomes_a_flag_that_the_engine_has() -> None:
 
 
 def test_config_counts_more_than_the_profile_field_by_field() -> None:
-    spec = {"engine": {"profile": "memory-constrained", "config": {"enforceEager": False, "dtype": "float16"}}}
+    config = {"enforceEager": False, "dtype": "float16"}
+    spec: dict[str, Any] = {"engine": {"profile": "memory-constrained", "config": config}}
     assert [(each.name, each.value, each.origin) for each in engine_settings(cluster(**spec))] == [
         ("gpuMemoryPercent", 95, "profile memory-constrained"),
         ("maxNumSeqs", 32, "profile memory-constrained"),
@@ -214,7 +215,7 @@ def test_config_counts_more_than_the_profile_field_by_field() -> None:
 @pytest.mark.parametrize("profile", list(Profile))
 def test_a_profile_says_something_and_nothing_of_devices_where_there_are_none(profile: Profile) -> None:
     of_profile = PROFILES[profile].model_dump(by_alias=True, exclude_none=True)
-    spec = {"engine": {"profile": profile.value}}
+    spec: dict[str, Any] = {"engine": {"profile": profile.value}}
     assert {each.name: each.value for each in engine_settings(cluster(**spec))} == of_profile
     without = {each.name for each in engine_settings(cluster(**spec, accelerator={"resource": "cpu"}))}
     assert without == of_profile.keys() - {"gpuMemoryPercent", "enforceEager"}

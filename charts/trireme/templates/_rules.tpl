@@ -31,6 +31,10 @@ exists once a cluster. A right that nothing uses is a bug.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]
+# The config.json of a model, in the one ConfigMap that a resource names; none is listed or watched.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
 # Why a group is not ready is read from its pods.
 - apiGroups: [""]
   resources: [pods]

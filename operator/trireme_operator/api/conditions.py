@@ -36,6 +36,9 @@ class Reason(StrEnum):
     """The LeaderWorkerSet API is not installed in the cluster."""
     GATEWAY_API_MISSING = "GatewayAPIMissing"
     """``spec.gateway`` is set and the Gateway API is not installed in the cluster."""
+    MODEL_CONFIG_UNREADABLE = "ModelConfigUnreadable"
+    """The ConfigMap of ``spec.model.config`` is not there or holds no config.json; groups are brought about all the
+    same, only unjudged."""
     NAME_CONFLICT = "NameConflict"
     """An object of a needed name exists and belongs to something else."""
     APPLY_FAILED = "ApplyFailed"

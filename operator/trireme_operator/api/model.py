@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from trireme_operator.api.base import DNS_SUBDOMAIN_PATTERN, Model, ShortText, map_by
+from trireme_operator.api.model_config import ModelConfigReference
 from trireme_operator.api.quantity import Quantity
 
 OWNED_VARIABLES: Final = {
@@ -104,3 +105,8 @@ class ModelSource(Model):
 
     s3: ObjectStore | None = None
     """How the store of an `s3://` source is reached. Default: S3 of AWS, the region as the pod's environment says."""
+
+    config: ModelConfigReference | None = None
+    """Where the model's config.json can be read before the model is loaded: with it the condition `Accepted` tells
+    whether the model can be cut as `parallelism` says, and whether it fits `accelerator.memory`. Default: the built-in
+    dimensions of well-known `hf://` models; of any other model nothing is judged."""

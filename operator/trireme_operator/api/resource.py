@@ -57,6 +57,11 @@ class Accelerator(Model):
     """Ranks, and so devices, in each pod. A group has tensor x pipeline / perPod pods. Default: `parallelism.tensor`,
     so that tensor parallelism stays inside a pod and each pod is one pipeline stage."""
 
+    memory: Quantity | None = None
+    """Memory of one device in bytes, for example `80Gi`. When the model's dimensions are known, a model whose weights
+    alone are larger is refused, and the condition `Accepted` warns of one that leaves no room for its longest
+    sequence. Default: memory is not judged."""
+
 
 class ComputeResources(Model):
     """Processor and memory of each pod's engine container."""

@@ -85,6 +85,12 @@ RULES: Final[tuple[Rule, ...]] = (
         rule=f"self == 'cpu' || self.matches('{_RESOURCE_NAME}')",
         message="must be the name of an extended resource such as nvidia.com/gpu, or cpu for ranks without a device",
     ),
+    Rule(
+        where="spec.accelerator",
+        rule="!has(self.memory) || self.resource != 'cpu'",
+        message="memory is the memory of a device, and ranks on the processor have none: remove it",
+        field=".memory",
+    ),
     _limit_rule("cpu"),
     _limit_rule("memory"),
     Rule(

@@ -95,7 +95,7 @@ def valid(files: Sequence[str], *, namespace: str | None) -> list[InferenceClust
             note(line)
     if not all(verdict.valid for _, verdict in verdicts):
         raise typer.Exit(Exit.INVALID)
-    return [parse(_placed(defaulted(document.body), namespace)) for document in documents]
+    return [parse(placed(defaulted(document.body), namespace)) for document in documents]
 
 
 def lines(document: Document, verdict: Verdict) -> list[str]:
@@ -109,6 +109,7 @@ def lines(document: Document, verdict: Verdict) -> list[str]:
     return found
 
 
-def _placed(body: dict[str, Any], namespace: str | None) -> dict[str, Any]:
+def placed(body: dict[str, Any], namespace: str | None = None) -> dict[str, Any]:
+    """A document in a namespace: the one given, else its own, else `default`."""
     metadata = {"namespace": "default", **body["metadata"]} | ({"namespace": namespace} if namespace else {})
     return {**body, "metadata": metadata}

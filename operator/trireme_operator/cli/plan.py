@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from trireme_operator.api import InferenceCluster
+from trireme_operator.api import InferenceCluster, InvalidResource
+from trireme_operator.api.quantity import PATTERN
 from trireme_operator.api.resource import CPU
-from trireme_operator.cli.output import Format, out, valid, write
-from trireme_operator.planning import ClusterPlan, PodRanks, ZonePlan, pod_ranks, revision_name
+from trireme_operator.cli.model import ModelConfigOption, known_config, memory_data, memory_table, read_model_config
+from trireme_operator.cli.output import Exit, Format, fail, note, out, valid, write
+from trireme_operator.planning import (
+    ClusterPlan,
+    ModelConfig,
+    ModelFit,
+    PodRanks,
+    ZonePlan,
+    model_fit,
+    pod_ranks,
+    revision_name,
+)
 from trireme_operator.planning import plan as plan_of
 
 
@@ -20,18 +32,53 @@ def plan(
     namespace: Annotated[
         str | None, typer.Option("--namespace", "-n", help="The namespace; by default what the file says.")
     ] = None,
+    model_config: ModelConfigOption = None,
+    accelerator_memory: Annotated[
+        str | None,
+        typer.Option(metavar="QUANTITY", help="Memory of one device, such as 80Gi, in place of accelerator.memory."),
+    ] = None,
     output: Annotated[Format, typer.Option("--output", "-o", help="How the plan is written.")] = Format.TABLE,
 ) -> None:
-    """Show groups, pods, ranks, devices, zones and names of the objects that a resource will have.
+    """Show groups, pods, ranks, devices, zones, names of objects, and an estimate of the memory that a rank needs.
 
     Exit codes: 0 done, 1 a resource is invalid, 2 a file can't be read or holds no resource.
     """
-    plans = [(cluster, plan_of(cluster)) for cluster in valid(files, namespace=namespace)]
+    config = read_model_config(model_config)
+    clusters = [_with_memory(cluster, accelerator_memory) for cluster in valid(files, namespace=namespace)]
+    plans = [(cluster, planned := plan_of(cluster), _fit(cluster, planned, config)) for cluster in clusters]
+    if any(fit is None for _, _, fit in plans):
+        raise typer.Exit(Exit.INVALID)
+    fitting = [(cluster, planned, fit) for cluster, planned, fit in plans if fit is not None]
     if output is Format.TABLE:
-        for cluster, planned in plans:
+        for cluster, planned, fit in fitting:
             _table(out(), cluster, planned)
+            memory_table(out(), fit)
     else:
-        write([data(cluster, planned) for cluster, planned in plans], output)
+        write([data(cluster, planned) | {"memory": memory_data(fit)} for cluster, planned, fit in fitting], output)
+
+
+def _with_memory(cluster: InferenceCluster, memory: str | None) -> InferenceCluster:
+    """The resource as if it told this memory of a device."""
+    if memory is None:
+        return cluster
+    if re.fullmatch(PATTERN, memory) is None:
+        fail(f"--accelerator-memory {memory} is no quantity: write bytes, or a number with a unit, such as 80Gi")
+    accelerator = cluster.spec.accelerator
+    if accelerator.resource == CPU:
+        fail("--accelerator-memory is the memory of a device, and ranks with accelerator.resource cpu have none")
+    spec = cluster.spec.model_copy(update={"accelerator": accelerator.model_copy(update={"memory": memory})})
+    return cluster.model_copy(update={"spec": spec})
+
+
+def _fit(cluster: InferenceCluster, planned: ClusterPlan, config: ModelConfig | None) -> ModelFit | None:
+    """What is known of the model; None when the resource is refused because of it, which is told."""
+    name = cluster.metadata.name
+    try:
+        return model_fit(cluster, planned.geometry, known_config(cluster, config, name))
+    except InvalidResource as refused:
+        for violation in refused.violations:
+            note(f"{name}: {violation}")
+        return None
 
 
 def data(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from trireme_operator.api import ConditionType, InferenceCluster, InvalidResourc
 from trireme_operator.controller.children import ensure, ensure_replicas, prune
 from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.groups import Group, groups_of
+from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions
 from trireme_operator.controller.routes import read_gateways
@@ -61,13 +62,14 @@ class Reconciler:
         try:
             cluster = parse(raw)
             wanted = plan(cluster)
+            model = await check_model(self._api, cluster, wanted.geometry)
         except InvalidResource as error:
             await write_if_changed(self._api, raw, compute_invalid(raw, error, self._clock()))
-            return RESYNC_SECONDS
-        return await self._bring_about(raw, cluster, wanted)
+            return UNSETTLED_SECONDS if _reads_config(raw) else RESYNC_SECONDS
+        return await self._bring_about(raw, cluster, wanted, model)
 
-    async def _bring_about(self, raw: Obj, cluster: InferenceCluster, wanted: ClusterPlan) -> float:
-        scope = Scope(self._api, cluster, await observe(self._api, cluster))
+    async def _bring_about(self, raw: Obj, cluster: InferenceCluster, wanted: ClusterPlan, model: ModelCheck) -> float:
+        scope = Scope(self._api, cluster, await observe(self._api, cluster), model)
         template = await self._foundations(scope, wanted)
         zones = _views(scope, wanted)
         await self._apply(scope, wanted, template, zones)
@@ -152,4 +154,10 @@ def _next_look(scope: Scope, conditions: Conditions) -> float:
     if routes is not None and routes.reason is Reason.GATEWAY_NOT_PROGRAMMED:
         return GATEWAY_SECONDS
     unsettled = LEADER_WORKER_SET in scope.children.missing or (routes is not None and routes.status != "True")
-    return UNSETTLED_SECONDS if unsettled else RESYNC_SECONDS
+    return UNSETTLED_SECONDS if unsettled or scope.model.problem else RESYNC_SECONDS
+
+
+def _reads_config(raw: Obj) -> bool:
+    """Whether the resource names a ConfigMap, which may be mended without an event that tells."""
+    model = (raw.get("spec") or {}).get("model")
+    return isinstance(model, Mapping) and bool(model.get("config"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from trireme_operator.api import InferenceCluster
 from trireme_operator.api.labels import LABEL_CLUSTER, MANAGED_BY
+from trireme_operator.controller.model_check import ModelCheck
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
     HTTP_ROUTE,
@@ -70,6 +71,7 @@ class Scope:
     api: KubeApi
     cluster: InferenceCluster
     children: Children
+    model: ModelCheck = field(default_factory=ModelCheck)
     errors: list[ChildError] = field(default_factory=list)
 
     @property

@@ -161,8 +161,10 @@ def _accepted(scope: Scope, conditions: Conditions) -> None:
         conditions.false(ConditionType.ACCEPTED, Reason.APPLY_FAILED, _sentence(refused))
     elif _gateway_api_missing(scope):
         conditions.false(ConditionType.ACCEPTED, Reason.GATEWAY_API_MISSING, _GATEWAY_API_TEXT)
+    elif scope.model.problem:
+        conditions.false(ConditionType.ACCEPTED, Reason.MODEL_CONFIG_UNREADABLE, scope.model.problem)
     else:
-        conditions.true(ConditionType.ACCEPTED, Reason.VALID)
+        conditions.true(ConditionType.ACCEPTED, Reason.VALID, scope.model.warning)
 
 
 def _available(zones: Sequence[ZoneView], conditions: Conditions) -> None:

@@ -16,6 +16,7 @@ from trireme_operator.kube.errors import (
     Unreachable,
 )
 from trireme_operator.kube.kinds import (
+    CONFIG_MAP,
     CONTROLLER_REVISION,
     GATEWAY,
     HTTP_ROUTE,
@@ -29,6 +30,7 @@ from trireme_operator.kube.kinds import (
 from trireme_operator.kube.protocol import CallObserverFn, KubeApi, Obj
 
 __all__ = [
+    "CONFIG_MAP",
     "CONTROLLER_REVISION",
     "GATEWAY",
     "HTTP_ROUTE",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from trireme_operator.planning import names
+from trireme_operator.planning.catalogue import look_up
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
 from trireme_operator.planning.geometry import GroupGeometry, geometry
+from trireme_operator.planning.memory import MemoryFit, Verdict
+from trireme_operator.planning.model_config import ModelConfig, UnreadableConfigError, read_text
+from trireme_operator.planning.model_fit import ModelFit, device_bytes, gib, model_fit
 from trireme_operator.planning.plan import ClusterPlan, ZonePlan, plan
 from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
 from trireme_operator.planning.revision import revision_name, template_inputs
@@ -15,17 +19,27 @@ __all__ = [
     "ClusterPlan",
     "EngineSetting",
     "GroupGeometry",
+    "MemoryFit",
+    "ModelConfig",
+    "ModelFit",
     "PodRanks",
     "Rank",
     "Source",
     "SourceKind",
+    "UnreadableConfigError",
+    "Verdict",
     "ZonePlan",
     "ZoneWeight",
+    "device_bytes",
     "engine_settings",
     "geometry",
+    "gib",
+    "look_up",
+    "model_fit",
     "names",
     "plan",
     "pod_ranks",
+    "read_text",
     "revision_name",
     "source_of",
     "template_inputs",

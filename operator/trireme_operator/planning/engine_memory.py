@@ -1,0 +1,96 @@
+"""The settings of the engine that decide how much memory it takes, from typed fields and from ``extraArgs``.
+
+Source of the defaults: vLLM 0.32.0, vllm/engine/arg_utils.py (get_batch_defaults) and vllm/config/cache.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from trireme_operator.api.engine import Engine
+from trireme_operator.planning.model_config import Decoder
+from trireme_operator.planning.quantization import FP8, Quantization
+
+GIB: Final = 1024**3
+DEFAULT_MEMORY_PERCENT: Final = 92
+_DEFAULTS_BY_DEVICE: Final = ((160 * GIB, 16384, 1024), (70 * GIB, 8192, 1024), (0, 2048, 256))
+"""Least memory of the device, tokens of a step, sequences of a step."""
+
+_UNCOUNTED: Final = (
+    "--cpu-offload-gb",
+    "--cpu-offload-params",
+    "--hf-config-path",
+    "--hf-overrides",
+    "--kv-cache-memory-bytes",
+    "--model-impl",
+    "--offload-backend",
+    "--offload-group-size",
+)
+"""Flags that change what is loaded, or where to, in ways that are not counted here."""
+
+
+@dataclass(frozen=True)
+class EngineMemory:
+    """What the engine was told: bytes of a weight that isn't quantized and of a number in the KV cache, tokens of a
+    sequence, sequences and tokens of a step, and the share of a device that it may use.
+
+    ``uncounted`` names a flag because of which nothing can be told; empty when all can.
+    """
+
+    value_bytes: int
+    kv_bytes: int
+    quantization: Quantization | None
+    length: int
+    sequences: int
+    batched_tokens: int
+    percent: int
+    whole_experts: bool
+    uncounted: str
+
+
+def engine_memory(engine: Engine, decoder: Decoder, *, device: int | None) -> EngineMemory:
+    """The settings for a model on devices with so many bytes; None stands for a large one."""
+    arguments, config = engine.extra_args, engine.config
+    value_bytes = 4 if argument(arguments, "--dtype") in {"float32", "float"} else 2
+    tokens, sequences = _defaults(device)
+    batched = config.max_num_batched_tokens or tokens
+    uncounted = next((flag for flag in _UNCOUNTED if argument(arguments, flag) is not None), "")
+    asked = argument(arguments, "--quantization") or argument(arguments, "-q")
+    quantization = decoder.quantization
+    if quantization is None and asked is not None:
+        quantization = FP8 if asked == "fp8" else None
+        uncounted = uncounted or ("" if asked == "fp8" else "--quantization")
+    kv_type = argument(arguments, "--kv-cache-dtype") or "auto"
+    return EngineMemory(
+        value_bytes=value_bytes,
+        kv_bytes=1 if kv_type.startswith("fp8") else value_bytes,
+        quantization=quantization,
+        length=config.max_model_len or decoder.length,
+        sequences=min(config.max_num_seqs or sequences, batched),
+        batched_tokens=batched,
+        percent=config.gpu_memory_percent or DEFAULT_MEMORY_PERCENT,
+        whole_experts=argument(arguments, "--enable-expert-parallel") is not None,
+        uncounted=uncounted,
+    )
+
+
+def argument(arguments: Sequence[str], flag: str) -> str | None:
+    """The value of a flag of ``extraArgs``, empty for one that stands alone; None when it is not there.
+
+    A name may have ``_`` for ``-``; a unique beginning of a long flag's name is taken for the flag, as vLLM does.
+    """
+    for index, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        name = name.partition(".")[0].replace("_", "-") if word.startswith("--") else name
+        if name == flag or (word.startswith("--") and len(name) > len("--kv") and flag.startswith(name)):
+            following = arguments[index + 1] if index + 1 < len(arguments) else ""
+            return value if equals else "" if following.startswith("-") else following
+    return None
+
+
+def _defaults(device: int | None) -> tuple[int, int]:
+    if device is None:
+        return _DEFAULTS_BY_DEVICE[1][1:]
+    return next((tokens, sequences) for least, tokens, sequences in _DEFAULTS_BY_DEVICE if device >= least)
