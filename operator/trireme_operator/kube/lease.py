@@ -10,7 +10,7 @@ Source of the rules: k8s.io/client-go, tools/leaderelection/leaderelection.go.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from trireme_operator.kube.errors import Conflict, NotFound
 from trireme_operator.kube.fence import boot_seconds
@@ -23,6 +23,9 @@ MARGIN_SECONDS = 2.0
 RELEASED_SECONDS = 1
 """The duration in a released Lease, as client-go writes it; an empty holder can be followed at once."""
 
+_MANAGER = "trireme-lease"
+"""One for all identities: a field manager for each pod there ever was would stay in the object."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -34,7 +37,7 @@ class Claim:
 
 
 class Lease:
-    """One process's view of the Lease. `now` gives the wall-clock time in UTC, for people only."""
+    """One process's view of the Lease. `now` gives the wall-clock time, for people only."""
 
     def __init__(
         self, api: KubeApi, claim: Claim, *, now: Callable[[], datetime], clock: Callable[[], float] = boot_seconds
@@ -100,15 +103,17 @@ class Lease:
         return self._clock() >= self._seen_at + lasts
 
     async def _write(self, holder: str) -> None:
-        """Of two that create it, the field manager tells: the second one's conflicts with the first one's."""
-        self._seen = await self._api.apply(
-            LEASE, self._wanted(holder), manager=self.claim.identity, force=self._seen is not None
-        )
+        """Of two that create it at once, the second one's field manager is refused what the first one's holds."""
+        exists = self._seen is not None
+        manager = _MANAGER if exists else self.claim.identity
+        self._seen = await self._api.apply(LEASE, self._wanted(holder), manager=manager, force=exists)
         self._seen_at = self._clock()
 
     def _wanted(self, holder: str) -> Obj:
-        time = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         before = (self._seen or {}).get("spec") or {}
+        time = _stamp(self._now())
+        if time == before.get("renewTime"):  # an apply that changes nothing is no renewal that others can see
+            time = _stamp(self._now() + timedelta(microseconds=1))
         changes = holder != _holder(self._seen)
         metadata = {"name": self.claim.name, "namespace": self.claim.namespace}
         if self._seen is not None:
@@ -133,3 +138,7 @@ def _holder(lease: Obj | None) -> str:
 
 def _version(lease: Obj) -> str:
     return str(lease["metadata"].get("resourceVersion"))
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
