@@ -122,6 +122,7 @@ def test_a_resource_deleted_while_the_operator_is_down_leaves_nothing(
     resources.apply(cluster, namespace, resources.double("gone", gateway=GATEWAY))
     resources.wait_for(kube, namespace, "gone", "Available")
     deployment = f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/trireme"
+    operators = kube.get(deployment)["spec"]["replicas"]
     kube.merge_patch(deployment, {"spec": {"replicas": 0}})
     try:
         wait_until(
@@ -141,11 +142,11 @@ def test_a_resource_deleted_while_the_operator_is_down_leaves_nothing(
             what="children and pods to be collected",
         )
     finally:
-        kube.merge_patch(deployment, {"spec": {"replicas": 1}})
+        kube.merge_patch(deployment, {"spec": {"replicas": operators}})
         wait_until(
-            lambda: kube.get(deployment).get("status", {}).get("readyReplicas") == 1,
+            lambda: kube.get(deployment).get("status", {}).get("readyReplicas") == operators,
             timeout_seconds=60,
-            what="the operator to be back",
+            what="the operators to be back",
         )
     time.sleep(3)
     assert not resources.children(kube, namespace, "gone")

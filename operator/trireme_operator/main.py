@@ -7,9 +7,12 @@ process.
 
 import asyncio
 import os
+import secrets
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +24,7 @@ from prometheus_client import start_http_server
 
 from trireme_operator.controller import handlers
 from trireme_operator.controller.discovery import Discovery
+from trireme_operator.controller.leadership import Leadership
 from trireme_operator.controller.logs import LogFormat, configure_logs
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import KeyedQueue
@@ -28,11 +32,12 @@ from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.resync import relist
 from trireme_operator.controller.sink import QueueSink
 from trireme_operator.controller.workers import describe, work
-from trireme_operator.kube import KubeApi, KubernetesApi, connect
+from trireme_operator.kube import Claim, Fence, FencedApi, KubeApi, KubernetesApi, Lease, connect
 from trireme_operator.rendering import Settings
 
 WORKERS = 8
 _STOP_LIMIT_SECONDS = 0.5
+_LEASE_TIMEOUT_SECONDS = 2.0
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -50,6 +55,8 @@ class Configuration:
     probe_port: int
     metrics_port: int
     kubeconfig: Path | None
+    claim: Claim | None
+    """The Lease to hold, and the name to hold it by; None: this process is the only one."""
 
 
 def read_configuration(environ: Mapping[str, str]) -> Configuration:
@@ -71,6 +78,7 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
         probe_port=_port(environ, "TRIREME_PROBE_PORT", 8080),
         metrics_port=_port(environ, "TRIREME_METRICS_PORT", 9090),
         kubeconfig=Path(kubeconfig) if kubeconfig else None,
+        claim=_claim(environ),
     )
 
 
@@ -78,31 +86,49 @@ async def serve(configuration: Configuration) -> None:
     """Run until a signal. Raises when any part ends by itself."""
     queue = KeyedQueue()
     metrics = Metrics(queue)
+    fence = Fence()
+    async with AsyncExitStack() as connections:
+        api = KubernetesApi(await connect(configuration.kubeconfig, fence=fence), observer=metrics.observe_call)
+        connections.push_async_callback(api.close)
+        leadership = Leadership(await _lease(configuration, metrics, connections), fence, queue, metrics)
+        reconciler = Reconciler(FencedApi(api, fence), configuration.settings, clock=_now)
+        sink = QueueSink(queue, metrics)
+        # Its thread ends with the process: stopping it takes half a second, for nothing.
+        start_http_server(configuration.metrics_port, registry=metrics.registry)
+        stopping = asyncio.Event()
+        parts: list[Awaitable[None]] = [
+            _watch(configuration, api, sink, stopping),
+            relist(api, queue, namespaces=configuration.namespaces),
+            leadership.run(),
+        ]
+        parts += [work(queue, reconciler.reconcile, metrics) for _ in range(WORKERS)]
+        structlog.get_logger().info("Starting", namespaces=list(configuration.namespaces) or "all", workers=WORKERS)
+        await _run_until_stopped(parts, stopping, leadership.resign)
+
+
+async def _lease(configuration: Configuration, metrics: Metrics, connections: AsyncExitStack) -> Lease | None:
+    """The Lease on a connection of its own: a burst of other calls must not delay its renewal."""
+    if configuration.claim is None:
+        return None
     client = await connect(configuration.kubeconfig)
-    api = KubernetesApi(client, observer=metrics.observe_call)
-    reconciler = Reconciler(api, configuration.settings, clock=lambda: datetime.now(UTC))
-    sink = QueueSink(queue, metrics)
-    # Its thread ends with the process: stopping it takes half a second, for nothing.
-    start_http_server(configuration.metrics_port, registry=metrics.registry)
-    stopping = asyncio.Event()
-    parts: list[Awaitable[None]] = [
-        _watch(configuration, api, sink, stopping),
-        relist(api, queue, namespaces=configuration.namespaces),
-    ]
-    parts += [work(queue, reconciler.reconcile, metrics) for _ in range(WORKERS)]
-    structlog.get_logger().info("Starting", namespaces=list(configuration.namespaces) or "all", workers=WORKERS)
-    try:
-        await _run_until_stopped(parts, stopping)
-    finally:
-        await api.close()
+    api = KubernetesApi(client, timeout_seconds=_LEASE_TIMEOUT_SECONDS, observer=metrics.observe_call)
+    connections.push_async_callback(api.close)
+    return Lease(api, configuration.claim, now=_now)
 
 
-async def _run_until_stopped(parts: list[Awaitable[None]], stopping: asyncio.Event) -> None:
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _run_until_stopped(
+    parts: list[Awaitable[None]], stopping: asyncio.Event, resign: Callable[[], Awaitable[None]]
+) -> None:
     tasks = [asyncio.ensure_future(part) for part in parts]
     stop = asyncio.create_task(stopping.wait())
     done, running = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
     for task in running:
         task.cancel()
+    await resign()
     await asyncio.wait(running, timeout=_STOP_LIMIT_SECONDS)
     if stop in done:
         return
@@ -146,6 +172,18 @@ def _login(kubeconfig: Path | None) -> Callable[..., Any]:
         return kopf.login_with_service_account(**kwargs)
 
     return login
+
+
+def _claim(environ: Mapping[str, str]) -> Claim | None:
+    """The same identity for each start in one pod: a restarted container holds what the one before it held."""
+    text = environ.get("TRIREME_LEASE", "")
+    if not text:
+        return None
+    namespace, _, name = text.partition("/")
+    if not namespace or not name or "/" in name:
+        raise ConfigurationError(f"TRIREME_LEASE is {text!r}: use NAMESPACE/NAME, or leave it empty for one operator")
+    identity = environ.get("TRIREME_IDENTITY") or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return Claim(namespace, name, identity)
 
 
 def _port(environ: Mapping[str, str], name: str, default: int) -> int:

@@ -25,6 +25,7 @@ from trireme_operator.kube import (
     ApiMissing,
     Kind,
     KubernetesApi,
+    NotFound,
     Obj,
     TooManyRequests,
     connect,
@@ -35,8 +36,11 @@ LAUNCHER_IMAGE = "trireme.dev/runtime:test"
 CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
 
 
-CLUSTER_ROLE = Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole")
-BINDING = Kind("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding")
+_RBAC = "rbac.authorization.k8s.io"
+CLUSTER_ROLE = Kind(_RBAC, "v1", "clusterroles", "ClusterRole")
+BINDING = Kind(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding")
+ROLE = Kind(_RBAC, "v1", "roles", "Role")
+ROLE_BINDING = Kind(_RBAC, "v1", "rolebindings", "RoleBinding")
 OPERATOR_USER = "trireme-operator"
 
 
@@ -72,36 +76,35 @@ class Hands:
         for path in paths:
             await until(functools.partial(self._established, path))
 
-    async def allow_operator(self) -> None:
-        """Give the operator's user the rights that the chart gives it, and no other."""
-        role = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
-        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": OPERATOR_USER}
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]}
-        binding: Obj = {
-            "apiVersion": BINDING.api_version,
-            "kind": BINDING.kind,
-            "metadata": {"name": OPERATOR_USER},
-            "subjects": [subject],
-            "roleRef": reference,
-        }
-        await self._apply(CLUSTER_ROLE, role)
-        await self._apply(BINDING, binding)
+    async def allow_operator(self, user: str = OPERATOR_USER) -> None:
+        """Give a user the rights that the chart gives the operator, and no other.
+
+        Those in the operator's own namespace only if that exists: who takes no Lease has no use for them.
+        """
+        subject = {"apiGroup": _RBAC, "kind": "User", "name": user}
+        for scope, binding_kind in ((CLUSTER_ROLE, BINDING), (ROLE, ROLE_BINDING)):
+            role = yaml.safe_load((ROOT / f"manifests/base/{scope.kind.lower()}.yaml").read_text())
+            reference = {"apiGroup": _RBAC, "kind": scope.kind, "name": role["metadata"]["name"]}
+            metadata = {"name": user} | ({"namespace": role["metadata"]["namespace"]} if scope is ROLE else {})
+            binding: Obj = {"apiVersion": f"{_RBAC}/v1", "kind": binding_kind.kind, "metadata": metadata}
+            with contextlib.suppress(NotFound):
+                await self._apply(scope, role)
+                await self._apply(binding_kind, {**binding, "subjects": [subject], "roleRef": reference})
 
     async def allow_operator_to_read_namespaces(self) -> None:
         """The right that the chart adds where it is given a list of namespaces."""
         meta = {"name": f"{OPERATOR_USER}-namespaces"}
         rules = [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}]
-        group = "rbac.authorization.k8s.io"
-        reference = {"apiGroup": group, "kind": "ClusterRole", "name": meta["name"]}
-        subject = {"apiGroup": group, "kind": "User", "name": OPERATOR_USER}
-        role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": meta, "rules": rules}
-        binding = {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": meta}
+        reference = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": meta["name"]}
+        subject = {"apiGroup": _RBAC, "kind": "User", "name": OPERATOR_USER}
+        role = {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": meta, "rules": rules}
+        binding = {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRoleBinding", "metadata": meta}
         await self._apply(CLUSTER_ROLE, role)
         await self._apply(BINDING, {**binding, "subjects": [subject], "roleRef": reference})
 
     async def _apply(self, kind: Kind, obj: Obj) -> str:
-        """Apply an object that lives outside namespaces; returns its path."""
-        path = f"{kind.path()}/{obj['metadata']['name']}"
+        """Apply an object; returns its path."""
+        path = kind.path(obj["metadata"].get("namespace"), obj["metadata"]["name"])
         query = {"fieldManager": "test", "force": "true"}
         await self._patch(path, obj, "application/apply-patch+yaml", query)
         return path
@@ -188,13 +191,17 @@ async def condition(hands: Hands, namespace: str, kind: str, name: str = "llm") 
 class Operator:
     """The operator's real process against an API server."""
 
-    def __init__(self, kubeconfig: Path, log: Path, *, namespaces: str = "") -> None:
+    def __init__(
+        self, kubeconfig: Path, log: Path, *, namespaces: str = "", lease: str = "", identity: str = ""
+    ) -> None:
         self.log = log
         self._environment = os.environ | {
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(ROOT / "operator"),
             "TRIREME_LAUNCHER_IMAGE": LAUNCHER_IMAGE,
             "TRIREME_NAMESPACES": namespaces,
+            "TRIREME_LEASE": lease,
+            "TRIREME_IDENTITY": identity,
             "TRIREME_PROBE_PORT": str(_free_port()),
             "TRIREME_METRICS_PORT": str(_free_port()),
         }
@@ -230,12 +237,21 @@ class Operator:
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Freeze the process, so that it can't do another one's work."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        self.freeze()
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            self.resume()
+
+    def freeze(self) -> None:
+        """SIGSTOP, as a debugger, a hypervisor or a machine out of memory would."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> tuple[int, float]:
         """SIGTERM; returns the exit code and the seconds until the end."""
@@ -265,8 +281,8 @@ class Operator:
 
 
 @contextlib.contextmanager
-def running_operator(kubeconfig: Path, log: Path, *, namespaces: str = "") -> Iterator[Operator]:
-    operator = Operator(kubeconfig, log, namespaces=namespaces)
+def running_operator(kubeconfig: Path, log: Path, *, namespaces: str = "", lease: str = "") -> Iterator[Operator]:
+    operator = Operator(kubeconfig, log, namespaces=namespaces, lease=lease)
     operator.start()
     try:
         yield operator

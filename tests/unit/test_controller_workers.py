@@ -16,7 +16,7 @@ from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
 from trireme_operator.controller.sink import QueueSink
 from trireme_operator.controller.workers import describe, work
-from trireme_operator.kube import TooManyRequests
+from trireme_operator.kube import Claim, TooManyRequests
 
 GOOD, BAD = Key("a", "good"), Key("a", "bad")
 
@@ -69,7 +69,8 @@ def test_calls_and_events_are_counted_by_what_they_were() -> None:
     metrics.observe_call("GET", "pods", "200", 0.1)
     metrics.saw("pods", None)
     value = metrics.registry.get_sample_value
-    assert value("trireme_api_request_seconds_count", {"verb": "GET", "kind": "pods", "code": "200"}) == 1
+    assert value("trireme_api_requests_total", {"verb": "GET", "kind": "pods", "code": "200"}) == 1
+    assert value("trireme_api_request_seconds_count", {"verb": "GET"}) == 1
     assert value("trireme_watch_events_total", {"kind": "pods", "type": "LISTED"}) == 1
 
 
@@ -97,14 +98,14 @@ async def _runs() -> None:
 async def test_a_part_that_ends_takes_the_others_with_it(part: type[Awaitable[None]], error: str) -> None:
     other = asyncio.ensure_future(_runs())
     with pytest.raises((RuntimeError, OSError), match=error):
-        await main._run_until_stopped([part(), other], asyncio.Event())
+        await main._run_until_stopped([part(), other], asyncio.Event(), _ends)
     assert other.cancelled()
 
 
 async def test_a_stop_is_no_error() -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().call_later(0.01, stopping.set)
-    await main._run_until_stopped([_runs(), _runs()], stopping)
+    await main._run_until_stopped([_runs(), _runs()], stopping, _ends)
 
 
 async def test_kopf_is_given_a_name_since_a_containers_user_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +131,17 @@ def test_the_configuration_is_read_from_the_environment() -> None:
     assert read.namespaces == ("a", "b")
     assert read.kubeconfig == Path("/k")
     assert (read.probe_port, read.metrics_port, read.log_format) == (8080, 9090, "json")
+    assert read.claim is None, "alone, unless the installation names a Lease"
+
+
+def test_the_lease_is_held_by_the_pods_name_or_by_one_that_nobody_else_has() -> None:
+    environ = {"TRIREME_LAUNCHER_IMAGE": "x", "TRIREME_LEASE": "trireme-system/trireme"}
+    assert main.read_configuration(environ | {"TRIREME_IDENTITY": "pod-1"}).claim == Claim(
+        "trireme-system", "trireme", "pod-1"
+    )
+    first, second = (main.read_configuration(environ).claim for _ in range(2))
+    assert first is not None
+    assert first != second
 
 
 @pytest.mark.parametrize(
@@ -140,6 +152,8 @@ def test_the_configuration_is_read_from_the_environment() -> None:
         ("TRIREME_LOG_FORMAT", "xml"),
         ("TRIREME_PROBE_PORT", "99999"),
         ("TRIREME_METRICS_PORT", "http"),
+        ("TRIREME_LEASE", "trireme-system"),
+        ("TRIREME_LEASE", "a/b/c"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_value(name: str, value: str) -> None:

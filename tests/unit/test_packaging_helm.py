@@ -48,7 +48,7 @@ def operator_container(objects: list[Obj]) -> Obj:
 
 
 def environment(container: Obj) -> dict[str, str]:
-    return {entry["name"]: entry["value"] for entry in container["env"]}
+    return {entry["name"]: entry.get("value", "") for entry in container["env"]}
 
 
 # ---- without a server ------------------------------------------------------------------------------------
@@ -90,6 +90,32 @@ def test_with_namespaces_the_operator_has_rights_there_only() -> None:
         subject = found["RoleBinding", namespace, "trireme"]["subjects"][0]
         assert (subject["name"], subject["namespace"]) == ("trireme", chart.NAMESPACE)
     assert environment(operator_container(objects))["TRIREME_NAMESPACES"] == "genai,staging"
+
+
+def test_the_lease_is_in_the_namespace_that_its_right_is_for(tmp_path: Path) -> None:
+    """Also where kustomize moves both: the namespace comes from the pod."""
+    found = by_identity(chart.template(release="mine"))
+    (rule,) = found["Role", chart.NAMESPACE, "mine-trireme-lease"]["rules"]
+    entries = {entry["name"]: entry for entry in operator_container(list(found.values()))["env"]}
+
+    assert entries["TRIREME_LEASE"]["value"] == f"$(TRIREME_NAMESPACE)/{rule['resourceNames'][0]}"
+    assert entries["TRIREME_NAMESPACE"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+
+
+def test_two_operators_stand_in_different_zones_and_are_drained_one_by_one() -> None:
+    found = by_identity(chart.template())
+    deployment = found["Deployment", chart.NAMESPACE, "trireme"]["spec"]
+    spread = deployment["template"]["spec"]["topologySpreadConstraints"]
+    budget = found["PodDisruptionBudget", chart.NAMESPACE, "trireme"]["spec"]
+
+    assert deployment["replicas"] == 2
+    assert [each["topologyKey"] for each in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    for selector in (budget["selector"], *(each["labelSelector"] for each in spread)):
+        assert selector == deployment["selector"]
+    assert budget["maxUnavailable"] == 1
+    assert ("PodDisruptionBudget", chart.NAMESPACE, "trireme") not in by_identity(
+        chart.template("--set", "replicas=1")
+    ), "the budget of a single one would hold up every drain"
 
 
 @pytest.mark.parametrize("wanted", [True, False])

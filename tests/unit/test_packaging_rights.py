@@ -44,6 +44,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 async def _install_crds(plane: ControlPlane) -> None:
     async with connected(plane.kubeconfig) as hands:
         await hands.install([*our_crds(), *lws_crds(), *gateway_crds()])
+        await hands.namespace(chart.NAMESPACE)
 
 
 def identity(plane: ControlPlane, release: str, *values: str) -> Path:
@@ -69,7 +70,8 @@ async def test_the_charts_rights_are_enough_for_all_that_the_operator_does(
     log = tmp_path / "operator.log"
     async with connected(plane.kubeconfig) as hands:
         await hands.namespace(namespace)
-        with running_operator(identity(plane, namespace, *values), log, namespaces=only) as operator:
+        user, lease = identity(plane, namespace, *values), f"{chart.NAMESPACE}/{namespace}-trireme"
+        with running_operator(user, log, namespaces=only, lease=lease) as operator:
             await operator.ready()
             await work(hands, namespace)
             refused = [name for name in operator.metrics() if '"403"' in name]

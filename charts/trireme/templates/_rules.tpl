@@ -1,6 +1,6 @@
 {{/*
-The operator's rights, each for a reason. Two lists: what it needs where InferenceClusters live, and what
-exists once a cluster. A right that nothing uses is a bug.
+The operator's rights, each for a reason. Three lists: what it needs where InferenceClusters live, what
+it needs in its own namespace, and what exists once a cluster. A right that nothing uses is a bug.
 */}}
 
 {{- define "trireme.namespacedRules" -}}
@@ -39,6 +39,14 @@ exists once a cluster. A right that nothing uses is a bug.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+{{- end -}}
+
+{{- define "trireme.ownRules" -}}
+# Who of the operators writes: one Lease, by name, in the operator's own namespace.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "trireme.fullname" . }}]
+  verbs: [get, create, patch]
 {{- end -}}
 
 {{- define "trireme.clusterRules" -}}

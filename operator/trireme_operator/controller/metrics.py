@@ -18,10 +18,16 @@ class Metrics:
         self.reconcile_seconds = Histogram(
             "trireme_reconcile_seconds", "Duration of a reconcile", buckets=_SECONDS, registry=self.registry
         )
+        self.api_requests = Counter(
+            "trireme_api_requests",
+            "Calls to the Kubernetes API by verb, kind and status code",
+            ["verb", "kind", "code"],
+            registry=self.registry,
+        )
         self.api_request_seconds = Histogram(
             "trireme_api_request_seconds",
             "Duration of a call to the Kubernetes API",
-            ["verb", "kind", "code"],
+            ["verb"],
             buckets=_SECONDS,
             registry=self.registry,
         )
@@ -31,6 +37,7 @@ class Metrics:
             ["kind", "type"],
             registry=self.registry,
         )
+        self.leader = Gauge("trireme_leader", "1 while this process holds the Lease and writes", registry=self.registry)
         depth = Gauge("trireme_queue_depth", "Keys that wait for a worker", registry=self.registry)
         depth.set_function(lambda: queue.depth)
         oldest = Gauge("trireme_queue_oldest_seconds", "Age of the oldest waiting key", registry=self.registry)
@@ -38,7 +45,8 @@ class Metrics:
 
     def observe_call(self, verb: str, kind: str, code: str, seconds: float) -> None:
         """As `trireme_operator.kube.CallObserverFn`."""
-        self.api_request_seconds.labels(verb, kind, code).observe(seconds)
+        self.api_requests.labels(verb, kind, code).inc()
+        self.api_request_seconds.labels(verb).observe(seconds)
 
     def saw(self, kind: str, event_type: str | None) -> None:
         """Count one watch event."""

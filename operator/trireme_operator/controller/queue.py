@@ -9,6 +9,9 @@ A key is *idle*, *queued*, *running*, *running and dirty*, or *waiting* for its 
 
 An `add` during back-off runs the key at once: the event may be what heals it. Namespaces take turns, so that one
 with a thousand keys does not starve the others. The queue belongs to one event loop and takes no lock.
+
+A paused queue collects keys and hands none out: that of a process which may not write, and must know what to do when
+it may.
 """
 
 import asyncio
@@ -58,6 +61,22 @@ class KeyedQueue:
     _timers: list[tuple[float, int, Key]] = field(default_factory=list)
     _timer_ids: int = 0
     _wakeup: asyncio.Event = field(default_factory=asyncio.Event)
+    _paused: bool = False
+
+    def pause(self) -> None:
+        """Hand out no more keys; what runs goes on."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Hand out keys again, every known one at once; the time of the pause does not count as waiting."""
+        self._paused = False
+        now = self.clock()
+        for key, entry in list(self._entries.items()):
+            if entry.queued_since is None:
+                self.add(key)
+            else:
+                entry.queued_since = now
+        self._wakeup.set()
 
     def add(self, key: Key) -> None:
         """Ask for a run as soon as possible; equal keys merge."""
@@ -70,7 +89,7 @@ class KeyedQueue:
     def take(self) -> Key | None:
         """The next key to run, or None when none is due. The caller must end it with `succeeded` or `failed`."""
         self._promote_due()
-        if not self._ready:
+        if self._paused or not self._ready:
             return None
         namespace, keys = self._ready.popitem(last=False)
         key = keys.popleft()
@@ -87,7 +106,7 @@ class KeyedQueue:
             if key is not None:
                 return key
             self._wakeup.clear()
-            due = self._next_due()
+            due = None if self._paused else self._next_due()
             try:
                 async with asyncio.timeout(None if due is None else max(0.0, due - self.clock())):
                     await self._wakeup.wait()
@@ -121,13 +140,17 @@ class KeyedQueue:
 
     @property
     def depth(self) -> int:
-        """Keys that could run now if a worker were free."""
+        """Keys that could run now if a worker were free; 0 while paused."""
+        if self._paused:
+            return 0
         self._promote_due()
         return sum(len(keys) for keys in self._ready.values())
 
     @property
     def oldest_seconds(self) -> float:
-        """How long the longest waiting runnable key has been waiting for a worker; 0 when none is."""
+        """How long the longest waiting runnable key has been waiting for a worker; 0 when none is, or while paused."""
+        if self._paused:
+            return 0.0
         self._promote_due()
         now = self.clock()
         ages = [now - entry.queued_since for entry in self._entries.values() if entry.queued_since is not None]

@@ -8,7 +8,7 @@ import structlog
 
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
-from trireme_operator.kube import KubeError, TooManyRequests
+from trireme_operator.kube import KubeError, NotLeading, TooManyRequests
 
 RECONCILE_LIMIT_SECONDS = 120
 RECONCILE_ID_DIGITS = 8
@@ -55,7 +55,7 @@ def _asked_to_wait(error: BaseException) -> float:
 
 
 def _unexpected(error: BaseException) -> bool:
-    return not all(isinstance(leaf, KubeError) for leaf in _leaves(error))
+    return not all(isinstance(leaf, KubeError | NotLeading) for leaf in _leaves(error))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
