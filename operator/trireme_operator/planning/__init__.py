@@ -7,7 +7,7 @@ from trireme_operator.planning.engine_settings import EngineSetting, engine_sett
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.plan import ClusterPlan, ZonePlan, plan
 from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
-from trireme_operator.planning.revision import revision_name, template_inputs
+from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
 from trireme_operator.planning.source import Source, SourceKind, source_of
 from trireme_operator.planning.traffic import ZoneWeight, weights
 
@@ -23,9 +23,11 @@ __all__ = [
     "ZoneWeight",
     "engine_settings",
     "geometry",
+    "inputs_name",
     "names",
     "plan",
     "pod_ranks",
+    "rendering_name",
     "revision_name",
     "source_of",
     "template_inputs",
