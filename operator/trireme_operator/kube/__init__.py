@@ -27,6 +27,7 @@ from trireme_operator.kube.kinds import (
     Kind,
 )
 from trireme_operator.kube.protocol import CallObserverFn, KubeApi, Obj
+from trireme_operator.kube.user import KubeconfigError, UserApi, connect_user
 
 __all__ = [
     "CONTROLLER_REVISION",
@@ -46,6 +47,7 @@ __all__ = [
     "Kind",
     "KubeApi",
     "KubeError",
+    "KubeconfigError",
     "KubernetesApi",
     "NotFound",
     "Obj",
@@ -53,5 +55,7 @@ __all__ = [
     "TooManyRequests",
     "Unauthorized",
     "Unreachable",
+    "UserApi",
     "connect",
+    "connect_user",
 ]

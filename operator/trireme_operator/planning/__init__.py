@@ -8,11 +8,13 @@ from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.plan import ClusterPlan, ZonePlan, plan
 from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
 from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
+from trireme_operator.planning.rollback import Difference, differences, restored_spec
 from trireme_operator.planning.source import Source, SourceKind, source_of
 from trireme_operator.planning.traffic import ZoneWeight, weights
 
 __all__ = [
     "ClusterPlan",
+    "Difference",
     "EngineSetting",
     "GroupGeometry",
     "PodRanks",
@@ -21,6 +23,7 @@ __all__ = [
     "SourceKind",
     "ZonePlan",
     "ZoneWeight",
+    "differences",
     "engine_settings",
     "geometry",
     "inputs_name",
@@ -28,6 +31,7 @@ __all__ = [
     "plan",
     "pod_ranks",
     "rendering_name",
+    "restored_spec",
     "revision_name",
     "source_of",
     "template_inputs",
