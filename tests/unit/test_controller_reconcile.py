@@ -420,13 +420,14 @@ async def test_an_invalid_resource_is_a_condition_and_its_children_stay(world: W
     assert await world.writes() == []
 
 
-async def test_nothing_is_claimed_of_a_resource_that_became_invalid(world: World) -> None:
+async def test_nothing_is_claimed_of_an_invalid_resource_of_which_no_accepted_spec_is_remembered(world: World) -> None:
     await world.reconcile()
     world.everything_ready()
     world.accept_route()
     await world.reconcile()
     valid = copy.deepcopy(world.spec)
     world.spec["podTemplate"] = {"spec": {"hostNetwork": True}}
+    del world.kube.objects[SERVICE_ACCOUNT, NAMESPACE, "llm-engine"]
     await world.reconcile()
     assert {item["type"]: item["status"] for item in world.status["conditions"]} == {
         "Accepted": "False",
@@ -567,6 +568,7 @@ async def test_an_upgrade_of_the_operator_restarts_no_group(world: World) -> Non
     await world.reconcile()
     before = copy.deepcopy(world.kube.one(LEADER_WORKER_SET, "llm-zone-a")["spec"])
     world.settings = Settings(launcher_image="trireme.dev/runtime:2")
+    assert await world.writes() == [("status", "InferenceCluster", "llm")], "that a newer rendering can be had"
     assert await world.writes() == []
     del world.kube.objects[LEADER_WORKER_SET, NAMESPACE, "llm-zone-a"]
     await world.reconcile()

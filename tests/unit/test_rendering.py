@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.golden.cases import CASES, FOLDER
 from tests.unit.resources import cluster, zones
 from trireme_operator import rendering
+from trireme_operator.api import parse
 from trireme_operator.api.labels import ANNOTATION_HASH
 from trireme_operator.planning import ClusterPlan, plan, weights
 
@@ -112,6 +115,27 @@ def test_an_affinity_of_the_user_is_kept_beside_ours() -> None:
     terms = pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert terms[0] == theirs
     assert len(terms) == 2
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_template_is_found_again_in_what_was_placed(case: str) -> None:
+    resource = parse(yaml.safe_load((FOLDER / case / "input.yaml").read_text()))
+    planned = plan(resource)
+    stored = rendering.render_template(resource, planned, SETTINGS)
+    for zone in planned.zones:
+        made = rendering.leader_worker_set(resource, planned, zone, revision_name="llama-1", template=stored)
+        assert rendering.unplace(made["spec"]["leaderWorkerTemplate"], zone) == stored
+
+
+def test_what_the_user_asked_of_affinity_and_nodes_stays_when_a_template_is_found_again() -> None:
+    theirs = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "cache"}}}
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    extra = {"spec": {"affinity": {"podAffinity": {required: [theirs]}}, "nodeSelector": {"disk": "fast"}}}
+    for zoned in (zones("a"), None):
+        spec: Obj = {"podTemplate": extra, "parallelism": {"pipeline": 2}} | ({"zones": zoned} if zoned else {})
+        resource = cluster(**spec)
+        made = group_set(**spec)["spec"]["leaderWorkerTemplate"]
+        assert rendering.unplace(made, plan(resource).zones[0]) == template(**spec)
 
 
 def test_placing_leaves_the_stored_template_as_it_is() -> None:
@@ -256,7 +280,7 @@ def test_the_hash_follows_what_is_rendered() -> None:
         }
 
     before, after = hashes(), hashes(service={"type": "NodePort"})
-    assert {name for name in before if before[name] != after[name]} == {"llama-http"}
+    assert {name for name in before if before[name] != after[name]} == {"llama-http", "llama-engine"}
     assert hashes() == before
 
 

@@ -20,6 +20,8 @@ ROTATION_OUT: Final = "out"
 ANNOTATION_HASH: Final = "trireme.dev/rendered-hash"
 ANNOTATION_REVISION: Final = "trireme.dev/revision"
 ANNOTATION_ZONE: Final = "trireme.dev/zone-name"
+ANNOTATION_ACCEPTED: Final = "trireme.dev/accepted-spec"
+ANNOTATION_RENDERING: Final = "trireme.dev/rendering"
 
 # Set by LeaderWorkerSet on every pod of a group (lws v0.9.0, api/leaderworkerset/v1).
 LWS_PREFIX: Final = "leaderworkerset.sigs.k8s.io/"
@@ -31,3 +33,4 @@ TOPOLOGY_ZONE: Final = "topology.kubernetes.io/zone"
 
 FIELD_MANAGER: Final = "trireme"
 FIELD_MANAGER_REPLICAS: Final = "trireme-replicas"
+FIELD_MANAGER_CLI: Final = "trireme-cli"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, computed_field
 
-from trireme_operator.api.base import Model
+from trireme_operator.api.base import Model, ShortText
 from trireme_operator.api.conditions import ConditionType, Reason, WeightReason
 
 ZONES_MAP: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
@@ -87,6 +87,13 @@ class Status(Model):
 
     plan: PlanStatus | None = None
     """The arithmetic that follows from the spec."""
+
+    revision: ShortText | None = None
+    """The ControllerRevision that holds the group template which the spec asks for."""
+
+    newer_rendering: ShortText | None = None
+    """The revision that `trireme upgrade-rendering` would move to, because this version of the operator renders the
+    same spec in another way. Absent: it would render what runs. Nothing moves by itself."""
 
     zones: list[ZoneStatus] = Field(default_factory=list, max_length=16, json_schema_extra=ZONES_MAP)
     """Each zone as it is; one entry with an empty name without zones."""

@@ -1,1 +1,1 @@
-"""The command line ``trireme``: what can be said about resources without a cluster."""
+"""The command line ``trireme``: what can be said about resources without a cluster, and their revisions in one."""

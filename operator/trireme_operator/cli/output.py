@@ -30,6 +30,9 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line or a file can't be read, or no resource is in it."""
 
+    CLUSTER = 3
+    """The API server gave no answer, refused the request, or does not have what was asked for."""
+
 
 class Format(StrEnum):
     """How a result is written."""

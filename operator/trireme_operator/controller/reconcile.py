@@ -10,12 +10,13 @@ from datetime import datetime
 
 from trireme_operator import rendering
 from trireme_operator.api import ConditionType, InferenceCluster, InvalidResource, Reason, parse
+from trireme_operator.controller.accepted import last_accepted
 from trireme_operator.controller.children import ensure, ensure_replicas, prune
 from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.groups import Group, groups_of
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
-from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions
+from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
 from trireme_operator.controller.routes import read_gateways
 from trireme_operator.controller.scope import Scope, observe
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
@@ -26,6 +27,8 @@ from trireme_operator.kube import (
     SERVICE,
     SERVICE_ACCOUNT,
     ApiMissing,
+    Forbidden,
+    Invalid,
     KubeApi,
     NotFound,
     Obj,
@@ -64,12 +67,23 @@ class Reconciler:
             wanted = plan(cluster)
             model = await check_model(self._api, cluster, wanted.geometry)
         except InvalidResource as error:
+            accepted = await last_accepted(self._api, raw)
+            if accepted is not None:
+                return await self._bring_about(raw, *accepted, refusal=error)
             await write_if_changed(self._api, raw, compute_invalid(raw, error, self._clock()))
             return UNSETTLED_SECONDS if _reads_config(raw) else RESYNC_SECONDS
         return await self._bring_about(raw, cluster, wanted, model)
 
-    async def _bring_about(self, raw: Obj, cluster: InferenceCluster, wanted: ClusterPlan, model: ModelCheck) -> float:
-        scope = Scope(self._api, cluster, await observe(self._api, cluster), model)
+    async def _bring_about(
+        self,
+        raw: Obj,
+        cluster: InferenceCluster,
+        wanted: ClusterPlan,
+        model: ModelCheck | None = None,
+        *,
+        refusal: InvalidResource | None = None,
+    ) -> float:
+        scope = Scope(self._api, cluster, await observe(self._api, cluster), model or ModelCheck())
         template = await self._foundations(scope, wanted)
         zones = _views(scope, wanted)
         await self._apply(scope, wanted, template, zones)
@@ -77,7 +91,7 @@ class Reconciler:
         gateways = await read_gateways(self._api, cluster)
         live = raw.get("status") or {}
         conditions = Conditions(live.get("conditions") or [], generation=cluster.metadata.generation, now=self._clock())
-        status = compute(scope, wanted, zones, gateways, conditions)
+        status = compute(scope, wanted, zones, gateways, conditions, template=template, refusal=refusal)
         await write_if_changed(self._api, raw, status)
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
@@ -97,8 +111,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as group:
             group.create_task(ensure(scope, SERVICE, rendering.service(cluster, wanted)))
             for zone in wanted.zones:
-                if template is not None:
-                    group.create_task(_ensure_groups(scope, wanted, zone, template))
+                group.create_task(_ensure_groups(scope, wanted, zone, template))
                 if zone.name is not None:
                     group.create_task(ensure(scope, SERVICE, rendering.zone_service(cluster, wanted, zone)))
             if cluster.spec.gateway is not None:
@@ -106,12 +119,18 @@ class Reconciler:
                 group.create_task(ensure(scope, HTTP_ROUTE, rendering.http_route(cluster, wanted, weighed)))
 
 
-async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template) -> None:
-    rendered = rendering.leader_worker_set(
-        scope.cluster, wanted, zone, revision_name=template.revision, template=template.body
-    )
-    if await ensure(scope, LEADER_WORKER_SET, rendered) is not None:
-        await ensure_replicas(scope, rendering.lws_replicas(scope.cluster, zone))
+async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> None:
+    """The zone's LeaderWorkerSet from the wanted template; from one that it can have while that is refused."""
+    for choice in templates(scope, zone, template):
+        rendered = rendering.leader_worker_set(
+            scope.cluster, wanted, zone, revision_name=choice.revision, template=choice.body
+        )
+        if await ensure(scope, LEADER_WORKER_SET, rendered) is not None:
+            await ensure_replicas(scope, rendering.lws_replicas(scope.cluster, zone))
+            return
+        refused = [error for error in scope.errors if isinstance(error.error, Invalid | Forbidden)]
+        if not any((error.kind, error.name) == (LEADER_WORKER_SET, zone.lws_name) for error in refused):
+            return
 
 
 async def _prune(scope: Scope, wanted: ClusterPlan) -> None:

@@ -12,6 +12,7 @@ from trireme_operator.controller.causes import Cause, worst
 from trireme_operator.controller.children import NameTakenError
 from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.groups import Group
+from trireme_operator.controller.revisions import Template
 from trireme_operator.controller.routes import GatewayKey, url, verdict
 from trireme_operator.controller.scope import ChildError, Scope
 from trireme_operator.kube import (
@@ -61,9 +62,19 @@ def compute(
     zones: Sequence[ZoneView],
     gateways: Mapping[GatewayKey, Obj | None],
     conditions: Conditions,
+    *,
+    template: Template | None,
+    refusal: InvalidResource | None = None,
 ) -> Obj:
-    """The status of a valid resource, as it goes to the API server."""
-    _accepted(scope, conditions)
+    """The status of a resource that is brought about, as it goes to the API server.
+
+    With `refusal` the live spec breaks a rule, and everything else is about the spec that was accepted before.
+    """
+    if refusal is None:
+        _accepted(scope, conditions)
+    else:
+        text = f"{refusal}; until that is corrected, groups and traffic go on by the spec that was accepted before"
+        conditions.false(ConditionType.ACCEPTED, Reason.INVALID_SPEC, text)
     _available(zones, conditions)
     _progressing(scope, zones, conditions)
     _routes(scope, plan, gateways, conditions)
@@ -73,6 +84,8 @@ def compute(
         conditions=conditions.all(),
         url=url(scope.cluster, plan, gateways),
         plan=_plan(scope, plan),
+        revision=template.revision if template is not None else None,
+        newer_rendering=template.newer if template is not None else None,
         zones=[
             ZoneStatus(
                 name=zone.plan.name or "",
@@ -89,9 +102,10 @@ def compute(
 
 
 def compute_invalid(raw: Obj, error: InvalidResource, now: datetime) -> Obj:
-    """The status of a resource that breaks a rule: nothing is touched, so of groups and traffic nothing is claimed.
+    """The status of a resource that breaks a rule, when no accepted spec is remembered.
 
-    What the status said of the zones stays, as what was last seen.
+    Nothing is touched, so of groups and traffic nothing is claimed. What the status said of the zones stays, as what
+    was last seen.
     """
     metadata, live = raw["metadata"], raw.get("status") or {}
     generation = int(metadata.get("generation") or 0)

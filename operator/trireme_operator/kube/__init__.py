@@ -32,6 +32,7 @@ from trireme_operator.kube.kinds import (
 )
 from trireme_operator.kube.lease import Claim, Lease
 from trireme_operator.kube.protocol import CallObserverFn, KubeApi, Obj
+from trireme_operator.kube.user import KubeconfigError, UserApi, connect_user
 
 __all__ = [
     "CONFIG_MAP",
@@ -57,6 +58,7 @@ __all__ = [
     "Kind",
     "KubeApi",
     "KubeError",
+    "KubeconfigError",
     "KubernetesApi",
     "Lease",
     "NotFound",
@@ -66,5 +68,7 @@ __all__ = [
     "TooManyRequests",
     "Unauthorized",
     "Unreachable",
+    "UserApi",
     "connect",
+    "connect_user",
 ]

@@ -11,12 +11,14 @@ from trireme_operator.planning.model_config import ModelConfig, UnreadableConfig
 from trireme_operator.planning.model_fit import ModelFit, device_bytes, gib, model_fit
 from trireme_operator.planning.plan import ClusterPlan, ZonePlan, plan
 from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
-from trireme_operator.planning.revision import revision_name, template_inputs
+from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
+from trireme_operator.planning.rollback import Difference, differences, restored_spec
 from trireme_operator.planning.source import Source, SourceKind, source_of
 from trireme_operator.planning.traffic import ZoneWeight, weights
 
 __all__ = [
     "ClusterPlan",
+    "Difference",
     "EngineSetting",
     "GroupGeometry",
     "MemoryFit",
@@ -31,15 +33,19 @@ __all__ = [
     "ZonePlan",
     "ZoneWeight",
     "device_bytes",
+    "differences",
     "engine_settings",
     "geometry",
     "gib",
+    "inputs_name",
     "look_up",
     "model_fit",
     "names",
     "plan",
     "pod_ranks",
     "read_text",
+    "rendering_name",
+    "restored_spec",
     "revision_name",
     "source_of",
     "template_inputs",

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from trireme_operator.api import InferenceCluster
+from trireme_operator.api.labels import ANNOTATION_RENDERING
 from trireme_operator.api.model import ModelSource
 from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import ComputeResources
@@ -18,6 +21,7 @@ from trireme_operator.planning.geometry import geometry
 
 _HASH_LENGTH: Final = 10
 _MODEL_FIELDS: Final = frozenset({"credentials", "cache", "s3"})
+_RENDERING_LENGTH: Final = 8
 
 
 def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
@@ -47,15 +51,45 @@ def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
     return inputs | ({"podTemplate": overlay} if overlay else {})
 
 
-def revision_name(cluster: InferenceCluster) -> str:
-    """The name of the ControllerRevision: the resource's name and 10 hexadecimal digits of the inputs.
+def inputs_name(cluster: InferenceCluster) -> str:
+    """The name of the inputs' first rendering: the resource's name and 10 hexadecimal digits of the inputs.
 
     Raises:
         InvalidResource: the ranks can't be spread over pods.
 
     """
-    text = json.dumps(template_inputs(cluster), sort_keys=True, separators=(",", ":"))
-    return f"{cluster.metadata.name}-{hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]}"
+    return f"{cluster.metadata.name}-{_digest(template_inputs(cluster), _HASH_LENGTH)}"
+
+
+def revision_name(cluster: InferenceCluster) -> str:
+    """The name of the ControllerRevision that the resource asks for.
+
+    It is that of the inputs, unless the annotation ``trireme.dev/rendering`` names a later rendering of these same
+    inputs; one of other inputs, from before an edit of the spec, counts for nothing.
+
+    Raises:
+        InvalidResource: the ranks can't be spread over pods.
+
+    """
+    first = inputs_name(cluster)
+    chosen = cluster.metadata.annotations.get(ANNOTATION_RENDERING, "")
+    later = re.fullmatch(rf"{re.escape(first)}-[0-9a-f]{{{_RENDERING_LENGTH}}}", chosen)
+    return chosen if later else first
+
+
+def rendering_name(cluster: InferenceCluster, template: Mapping[str, Any]) -> str:
+    """The name under which ``template`` is a later rendering of the resource's inputs.
+
+    Raises:
+        InvalidResource: the ranks can't be spread over pods.
+
+    """
+    return f"{inputs_name(cluster)}-{_digest(template, _RENDERING_LENGTH)}"
+
+
+def _digest(value: Mapping[str, Any], length: int) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def _model(model: ModelSource) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from trireme_operator.rendering.leader_worker_set import (
     render_template,
 )
 from trireme_operator.rendering.metadata import stamp
-from trireme_operator.rendering.service_account import service_account
+from trireme_operator.rendering.placement import unplace
+from trireme_operator.rendering.service_account import accepted_spec, service_account
 from trireme_operator.rendering.services import service, zone_service
 from trireme_operator.rendering.settings import Settings
 
 __all__ = [
     "Settings",
+    "accepted_spec",
     "children",
     "controller_revision",
     "http_route",
@@ -26,5 +28,6 @@ __all__ = [
     "service",
     "service_account",
     "stamp",
+    "unplace",
     "zone_service",
 ]

@@ -13,14 +13,10 @@ from trireme_operator.api import InferenceCluster
 from trireme_operator.api.labels import (
     ANNOTATION_REVISION,
     ANNOTATION_ZONE,
-    LABEL_ZONE,
-    LWS_LABEL_GROUP_INDEX,
-    LWS_LABEL_NAME,
-    TOPOLOGY_ZONE,
 )
-from trireme_operator.api.pod_overlay import ENGINE
 from trireme_operator.planning import ClusterPlan, ZonePlan, template_inputs
 from trireme_operator.rendering.metadata import Obj, metadata, stamp
+from trireme_operator.rendering.placement import TEMPLATES, place
 from trireme_operator.rendering.pod import pod_template
 from trireme_operator.rendering.settings import Settings
 
@@ -62,8 +58,8 @@ def leader_worker_set(
     if zone.name is not None and zone.lws_name != f"{plan.name}-{zone.name}":
         annotations[ANNOTATION_ZONE] = zone.name
     placed = deepcopy(dict(template))
-    for kind in ("leaderTemplate", "workerTemplate"):
-        _place(placed[kind], zone, pods=placed["size"])
+    for kind in TEMPLATES:
+        place(placed[kind], zone, pods=placed["size"])
     return stamp(
         {
             "apiVersion": _API_VERSION,
@@ -90,28 +86,3 @@ def lws_replicas(cluster: InferenceCluster, zone: ZonePlan) -> Obj:
         "metadata": {"name": zone.lws_name, "namespace": cluster.metadata.namespace},
         "spec": {"replicas": zone.replicas},
     }
-
-
-def _place(template: Obj, zone: ZonePlan, *, pods: int) -> None:
-    """Bind a pod to its zone; without zones, bind the pods of each group to one zone, whichever it is."""
-    if zone.name is not None:
-        template["metadata"]["labels"][LABEL_ZONE] = zone.name
-        template["spec"].setdefault("nodeSelector", {})[TOPOLOGY_ZONE] = zone.name
-        for container in template["spec"]["containers"]:
-            if container["name"] == ENGINE:
-                _set_zone(container["env"], zone.name)
-    elif pods > 1:
-        affinity = template["spec"].setdefault("affinity", {}).setdefault("podAffinity", {})
-        affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", []).append(
-            {
-                "topologyKey": TOPOLOGY_ZONE,
-                "labelSelector": {"matchLabels": {LWS_LABEL_NAME: zone.lws_name}},
-                "matchLabelKeys": [LWS_LABEL_GROUP_INDEX],
-            }
-        )
-
-
-def _set_zone(env: list[Obj], zone: str) -> None:
-    for variable in env:
-        if variable["name"] == "TRIREME_ZONE":
-            variable["value"] = zone

@@ -1,0 +1,76 @@
+"""From stored inputs back to a spec: whatever was changed, the spec asks for the old inputs again."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.golden.cases import CASES, FOLDER
+from tests.unit.resources import cluster, raw
+from tests.unit.test_planning import CHANGES, NO_CHANGES
+from trireme_operator.api import parse
+from trireme_operator.planning import Difference, differences, restored_spec, template_inputs
+
+Obj = dict[str, Any]
+SPECS: dict[str, Obj] = {"nothing": {}, **CHANGES, **NO_CHANGES} | {
+    "ranks in fewer pods": {"parallelism": {"tensor": 2, "pipeline": 2}, "accelerator": {"perPod": 4}},
+    "more ranks in as many pods": {"parallelism": {"tensor": 4, "pipeline": 1}, "accelerator": {"perPod": 4}},
+}
+
+
+def restored(now: Obj, then: Obj, *, refused: bool = False) -> Obj:
+    inputs = template_inputs(cluster(**then))
+    known = None if refused else template_inputs(cluster(**now))
+    return restored_spec(raw(**now)["spec"], inputs, name="llama", now=known)
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["accepted", "refused"])
+def test_every_change_can_be_taken_back(refused: bool) -> None:
+    for now, then in itertools.permutations(SPECS.values(), 2):
+        spec = restored(now, then, refused=refused)
+        assert template_inputs(cluster(**spec)) == template_inputs(cluster(**then))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_golden_case_can_be_gone_back_to(case: str) -> None:
+    wanted = yaml.safe_load((FOLDER / case / "input.yaml").read_text())
+    name = wanted["metadata"]["name"]
+    inputs = template_inputs(parse(wanted))
+    for now in (template_inputs(cluster(name)), None):
+        spec = restored_spec(raw(name)["spec"], inputs, name=name, now=now)
+        assert template_inputs(cluster(name, **spec)) == inputs
+
+
+def test_what_is_no_input_stays() -> None:
+    now = {"zones": [{"name": "a", "replicas": 3}], "service": {"type": "NodePort"}, "engine": {"image": "next"}}
+    spec = restored(now, {})
+    assert (spec["zones"], spec["service"]) == (now["zones"], now["service"])
+
+
+def test_what_does_not_differ_keeps_its_spelling() -> None:
+    now: dict[str, Any] = {"resources": {"requests": {"cpu": "8000m", "memory": "64Gi"}, "sharedMemory": "8192Mi"}}
+    then = {"resources": {"requests": {"cpu": "8", "memory": "32Gi"}}}
+    assert restored(now, then)["resources"] == {
+        "requests": {"cpu": "8000m", "memory": "32Gi"},
+        "sharedMemory": "8192Mi",
+    }
+    assert restored(now, now) == raw(**now)["spec"]
+
+
+def test_nothing_of_a_refused_overlay_is_left() -> None:
+    spec = restored({"podTemplate": {"spec": {"hostNetwork": True}}}, {}, refused=True)
+    assert "podTemplate" not in spec
+
+
+def test_differences_are_the_deepest_paths_and_lists_of_another_length_differ_whole() -> None:
+    before = {"a": {"b": 1, "c": [1, {"d": 2}]}, "e": [1], "same": True}
+    after = {"a": {"b": 2, "c": [1, {"d": 3}]}, "e": [1, 2], "same": True, "f": None, "g": 0}
+    assert list(differences(before, after)) == [
+        Difference("a.b", 1, 2),
+        Difference("a.c[1].d", 2, 3),
+        Difference("e", [1], [1, 2]),
+        Difference("g", None, 0),
+    ]
