@@ -31,7 +31,7 @@ _BAD_SOURCES = (
     "pvc://claim/../other",
     "pvc://claim/a/./b",
     "s3://B/model",
-    "s3://bu/model",
+    "s3://ab/model",
     "s3://bucket/model?versionId=1",
     "s3://bucket/..",
     "gs://bucket_/model",
