@@ -2,10 +2,10 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from trireme_operator.kube import ApiError, ApiMissing, Conflict, Kind, NotFound, Obj
+from trireme_operator.kube import ApiError, ApiMissing, Conflict, Kind, NotFound, Obj, Page
 
 Key = tuple[Kind, str, str]
 FailFn = Callable[[str, Kind, str], Exception | None]
@@ -20,7 +20,7 @@ class FakeKube:
         self.writes: list[tuple[str, str, str]] = []
         self.fail: FailFn = lambda verb, kind, name: None
         self._applied: dict[tuple[Key, str], Obj] = {}
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(2)  # 1 is no object's version, as on a real server
 
     def add(self, kind: Kind, obj: Obj) -> Obj:
         """Put an object there as somebody else would; returns what stands."""
@@ -54,6 +54,13 @@ class FakeKube:
             if found == kind and namespace in (None, where) and _selected(obj, labels)
         ]
 
+    async def pages(
+        self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[Page]:
+        items = await self.list(kind, namespace, labels=labels)
+        version = str(next(self._numbers))
+        yield Page([{"metadata": item["metadata"]} for item in items] if metadata_only else items, version)
+
     async def apply(
         self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
     ) -> Obj:
@@ -67,6 +74,10 @@ class FakeKube:
         uid = obj["metadata"].get("uid")
         if live is not None and uid not in (None, live["metadata"]["uid"]):
             raise Conflict("the UID in the request differs", status=409)
+        version = obj["metadata"].get("resourceVersion")
+        if live is not None and version not in {None, live["metadata"]["resourceVersion"]}:
+            raise Conflict("the object has been modified", status=409)
+        obj = {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}}
         wanted = {"status": obj["status"]} if subresource == "status" else copy.deepcopy(obj)
         before = copy.deepcopy(live)
         live = live if live is not None else self.add(kind, wanted)
@@ -104,7 +115,8 @@ class FakeKube:
 
 def _selected(obj: Obj, labels: str) -> bool:
     have: Mapping[str, str] = obj["metadata"].get("labels") or {}
-    return all(have.get(term.partition("=")[0]) == term.partition("=")[2] for term in labels.split(",") if term)
+    wanted = (term.partition("=") for term in labels.split(",") if term)
+    return all(key in have if not equal else have.get(key) == value for key, equal, value in wanted)
 
 
 def _merge(live: Any, wanted: Mapping[str, Any]) -> None:

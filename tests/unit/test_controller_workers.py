@@ -10,11 +10,9 @@ from pathlib import Path
 import kopf
 import pytest
 
-from tests.unit.fake_kube import FakeKube
 from trireme_operator import main
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
-from trireme_operator.controller.sink import QueueSink
 from trireme_operator.controller.workers import describe, work
 from trireme_operator.kube import Claim, TooManyRequests
 
@@ -116,10 +114,9 @@ async def test_kopf_is_given_a_name_since_a_containers_user_has_none(monkeypatch
         raise OSError("ended by the test")
 
     monkeypatch.setattr(kopf, "spawn_tasks", spawn)
-    queue = KeyedQueue()
     configuration = main.read_configuration({"TRIREME_LAUNCHER_IMAGE": "x"})
     with pytest.raises(OSError, match="ended by the test"):
-        await main._watch(configuration, FakeKube(), QueueSink(queue, Metrics(queue)), asyncio.Event())
+        await main._watch(configuration, [], lambda: None, asyncio.Event())
     assert given["identity"], "kopf would ask for the name of the user"
     assert given["standalone"]
     assert given["clusterwide"]
