@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from trireme_operator.controller.feed import Feed
+from trireme_operator.controller.feed import read
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.store import KINDS, Store, Stream
 from trireme_operator.kube import ApiMissing, Forbidden, KubeApi
@@ -17,7 +17,7 @@ async def filled(api: KubeApi, changed: Callable[[Key], None] = ignored) -> Stor
     store = Store([Stream(kind, None) for kind in KINDS], changed)
     for stream in store.streams:
         try:
-            await Feed(stream, api, store, lambda kind, event: None).read()
+            await read(api, store, stream)
         except ApiMissing:
             store.unserved(stream)
         except Forbidden as error:

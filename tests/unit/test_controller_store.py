@@ -189,7 +189,7 @@ def test_a_kind_that_comes_or_goes_concerns_every_resource(watched: Watched) -> 
     watched.store.see(SERVICE, "ADDED", service(5))
     watched.wakes()
     watched.store.unserved(SERVICES)
-    assert (watched.wakes(), watched.store.children(KEY).missing) == ([KEY], {SERVICE})
+    assert (watched.wakes(), watched.store.children(KEY).missing) == ([KEY], frozenset({SERVICE}))
     assert watched.value() is None
     watched.store.unserved(SERVICES)
     assert watched.wakes() == []
@@ -302,17 +302,16 @@ async def test_lost_events_are_made_up_for_by_a_comparison() -> None:
     for name in ("changed", "deleted"):
         kube.add(SERVICE, service(0, name=name, uid=name))
     store = await filled(kube, woken.append)
-    api = RecordingApi(kube, store)
     woken.clear()
     for stream in store.streams:
-        await compare(api, store, stream)
+        await compare(kube, store, stream, patience_seconds=0)
     assert woken == [], "at rest nobody is woken"
     kube.one(SERVICE, "changed")["spec"]["value"] = "by somebody"
     kube.one(SERVICE, "changed")["metadata"]["resourceVersion"] = "500"
     del kube.objects[SERVICE, NAMESPACE, "deleted"]
     kube.add(SERVICE, service(501, "made", name="made", uid="m"))
     kube._numbers = iter(range(600, 700))  # type: ignore[assignment]
-    await compare(api, store, SERVICES)
+    await compare(kube, store, SERVICES, patience_seconds=0)
     assert set(woken) == {KEY}
     found = store.children(KEY).of(SERVICE)
     assert {name: obj["spec"]["value"] for name, obj in found.items()} == {"changed": "by somebody", "made": "made"}

@@ -65,11 +65,11 @@ async def test_a_server_that_asks_for_time_gets_it() -> None:
 def test_calls_and_events_are_counted_by_what_they_were() -> None:
     metrics = Metrics(KeyedQueue())
     metrics.observe_call("GET", "pods", "200", 0.1)
-    metrics.saw("pods", None)
+    metrics.saw("pods", "ADDED")
     value = metrics.registry.get_sample_value
     assert value("trireme_api_requests_total", {"verb": "GET", "kind": "pods", "code": "200"}) == 1
     assert value("trireme_api_request_seconds_count", {"verb": "GET"}) == 1
-    assert value("trireme_watch_events_total", {"kind": "pods", "type": "LISTED"}) == 1
+    assert value("trireme_watch_events_total", {"kind": "pods", "type": "ADDED"}) == 1
 
 
 def test_describe_says_each_cause_once() -> None:

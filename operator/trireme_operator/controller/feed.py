@@ -55,6 +55,20 @@ def stream_settings() -> kopf.OperatorSettings:
     return settings
 
 
+async def read(api: KubeApi, store: Store, stream: Stream) -> str:
+    """List a stream into the store; returns the version to watch from. Raises what the list raises."""
+    found: set[Where] = set()
+    version = ""
+    async for page in api.pages(stream.kind, stream.namespace, labels=selector(stream.kind)):
+        version = page.version
+        for obj in page.items:
+            found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
+            store.see(stream.kind, None, obj)
+        await asyncio.sleep(0)  # others want the loop between two pages
+    store.listed(stream, found, int(version))
+    return version
+
+
 @dataclass
 class Feed:
     """Keeps one stream of the store up to date; `saw` is called with the kind and type of each event."""
@@ -62,7 +76,7 @@ class Feed:
     stream: Stream
     api: KubeApi
     store: Store
-    saw: Callable[[str, str | None], None]
+    saw: Callable[[str, str], None]
 
     def __post_init__(self) -> None:
         kind = self.stream.kind
@@ -75,7 +89,7 @@ class Feed:
         looks, answered = _QUICK_LOOKS, time.monotonic()
         while True:
             try:
-                version = await self.read()
+                version = await read(self.api, self.store, self.stream)
                 looks, answered = _QUICK_LOOKS, time.monotonic()
                 await self._follow(version)
                 continue
@@ -92,20 +106,6 @@ class Feed:
                     raise
                 looks = _QUICK_LOOKS
             await asyncio.sleep(RETRY_SECONDS if looks > 0 else ABSENT_SECONDS)
-
-    async def read(self) -> str:
-        """List everything into the store; returns the version to watch from."""
-        found: set[Where] = set()
-        version = ""
-        async for page in self.api.pages(self.stream.kind, self.stream.namespace, labels=selector(self.stream.kind)):
-            version = page.version
-            for obj in page.items:
-                found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
-                self.saw(self.stream.kind.plural, None)
-                self.store.see(self.stream.kind, None, obj)
-            await asyncio.sleep(0)  # others want the loop between two pages
-        self.store.listed(self.stream, found, int(version))
-        return version
 
     async def _follow(self, version: str) -> None:
         """Watch; returns when the API server does not know the version any more."""
@@ -136,6 +136,6 @@ class Feed:
             latest = str(obj["metadata"]["resourceVersion"])
             if event["type"] != "BOOKMARK":
                 told = latest
-                self.saw(self.stream.kind.plural, event["type"])
+                self.saw(self.stream.kind.plural, str(event["type"]))
                 self.store.see(self.stream.kind, event["type"], obj)
         return told, latest

@@ -64,14 +64,14 @@ class Reconciler:
         raw = self._store.resource(key)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
             return None  # the garbage collector removes the children, by their owner
-        outdated = False
         try:
             return await self._reconcile(raw)
         except NotFound:
             return None  # the status of a resource that is no longer there: its DELETED event is on its way
-        except* OutdatedError:
-            outdated = True
-        return 0.0 if outdated else None
+        except (OutdatedError, ExceptionGroup) as error:
+            if isinstance(error, ExceptionGroup) and error.subgroup(OutdatedError) is None:
+                raise
+            return 0.0
 
     async def _reconcile(self, raw: Obj) -> float:
         try:

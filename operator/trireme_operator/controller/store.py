@@ -16,7 +16,7 @@ It is a cache and nothing else: thrown away, it fills again from lists, and the 
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from sys import intern
@@ -155,15 +155,15 @@ class Store:
             self._tell_all()
         self._settle(stream, served=True)
 
-    def behind(self, stream: Stream, metadata: Iterable[Mapping[str, str]]) -> list[Where]:
-        """Which of the listed objects stand at a later version than what is kept, or are not kept at all."""
+    def behind(self, stream: Stream, listed: Iterable[Obj]) -> list[Obj]:
+        """Of listed metadata, which are of a later version than what is kept, or of an object that is not kept."""
         result = []
-        for item in metadata:
-            where, version = (item["namespace"], item["name"]), int(item["resourceVersion"])
-            entry = self._objects[stream.kind].get(where)
-            known = entry is not None and entry.uid == item["uid"] and entry.version >= version
-            if not known and version > self._gone.get(item["uid"], -1):
-                result.append(where)
+        for metadata in listed:
+            uid, version = metadata["uid"], int(metadata["resourceVersion"])
+            entry = self._objects[stream.kind].get((metadata["namespace"], metadata["name"]))
+            known = entry is not None and entry.uid == uid and entry.version >= version
+            if not known and version > self._gone.get(uid, -1):
+                result.append(metadata)
         return result
 
     def unserved(self, stream: Stream) -> None:
