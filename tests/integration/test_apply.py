@@ -46,14 +46,14 @@ class Bench:
         self.hands = hands
         self.namespace = namespace
         self.api = Counting(hands.api._client)
-        self._settings = Settings(launcher_image=LAUNCHER_IMAGE)
+        self.settings = Settings(launcher_image=LAUNCHER_IMAGE)
 
     async def reconcile(self) -> int:
         """One reconcile of a process that has just started; returns how often it wrote."""
         self.api.writes = 0
         store = await filled(self.api)
         api = RecordingApi(self.api, store)
-        reconciler = Reconciler(api, store, self._settings, clock=lambda: datetime.now(UTC))
+        reconciler = Reconciler(api, store, self.settings, clock=lambda: datetime.now(UTC))
         await reconciler.reconcile(Key(self.namespace, "llm"))
         return self.api.writes
 

@@ -20,13 +20,13 @@ class FakeKube:
         self.writes: list[tuple[str, str, str]] = []
         self.fail: FailFn = lambda verb, kind, name: None
         self._applied: dict[tuple[Key, str], Obj] = {}
-        self._numbers = itertools.count(2)  # 1 is no object's version, as on a real server
+        self._numbers = itertools.count(1)
 
     def add(self, kind: Kind, obj: Obj) -> Obj:
         """Put an object there as somebody else would; returns what stands."""
         stored: Obj = {"apiVersion": kind.api_version, "kind": kind.kind, **copy.deepcopy(obj)}
         number = next(self._numbers)
-        fresh = {"uid": f"uid-{number}", "resourceVersion": str(number), "generation": 1}
+        fresh = {"uid": f"uid-{number}", "resourceVersion": str(number + 1), "generation": 1}
         stored["metadata"] = fresh | stored["metadata"]
         self.objects[kind, stored["metadata"]["namespace"], stored["metadata"]["name"]] = stored
         return stored
@@ -58,8 +58,7 @@ class FakeKube:
         self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False
     ) -> AsyncIterator[Page]:
         items = await self.list(kind, namespace, labels=labels)
-        version = str(next(self._numbers))
-        yield Page([{"metadata": item["metadata"]} for item in items] if metadata_only else items, version)
+        yield Page([{"metadata": item["metadata"]} for item in items] if metadata_only else items, self._version())
 
     async def apply(
         self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
@@ -89,7 +88,7 @@ class FakeKube:
         if before is not None and live.get("spec") != before.get("spec"):
             live["metadata"]["generation"] += 1
         if live != before:
-            live["metadata"]["resourceVersion"] = str(next(self._numbers))
+            live["metadata"]["resourceVersion"] = self._version()
         return copy.deepcopy(live)
 
     async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
@@ -104,6 +103,10 @@ class FakeKube:
             raise Conflict("the UID in the precondition differs", status=409)
         del self.objects[kind, namespace, name]
         self.writes.append(("delete", kind.kind, name))
+
+    def _version(self) -> str:
+        """Later than all before; 1 is no object's, as on a real server."""
+        return str(next(self._numbers) + 1)
 
     def _check(self, verb: str, kind: Kind, name: str) -> None:
         if kind in self.unserved:

@@ -43,19 +43,23 @@ def first_difference(live: Any, rendered: Any, path: str = "") -> str | None:
     if isinstance(rendered, dict):
         if not isinstance(live, dict):
             return path or "(object)"
-        for key, value in rendered.items():
-            below = f"{path}.{key}" if path else str(key)
-            if key not in live:
-                if value in ({}, [], None):
-                    continue  # the API server drops what is empty
-                return below
-            difference = _in_field(key, live[key], value, below)
-            if difference is not None:
-                return difference
-        return None
+        return _in_map(live, rendered, path)
     if isinstance(rendered, list):
         return _in_atomic_list(live, rendered, path)
     return path
+
+
+def _in_map(live: dict[str, Any], rendered: dict[str, Any], path: str) -> str | None:
+    for key, value in rendered.items():
+        below = f"{path}.{key}" if path else str(key)
+        if key not in live:
+            if value in ({}, [], None):
+                continue  # the API server drops what is empty
+            return below
+        difference = _in_field(key, live[key], value, below)
+        if difference is not None:
+            return difference
+    return None
 
 
 def _in_field(field: str, live: Any, rendered: Any, path: str) -> str | None:
