@@ -117,7 +117,6 @@ async def _prepare(plane: ControlPlane) -> None:
         await hands.install([*our_crds(), *lws_crds(), *gateway_crds()])
         await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE, GATEWAY)
         await hands.allow_operator()
-        await hands.allow_operator_to_read_namespaces()
     for user in (BARE_USER, NAIVE_USER):
         words = ("create", "clusterrolebinding", user, "--clusterrole=cluster-admin", f"--user={user}")
         await asyncio.to_thread(plane.kubectl, *words)

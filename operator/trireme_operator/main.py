@@ -11,7 +11,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,16 +23,18 @@ import structlog
 from prometheus_client import start_http_server
 
 from trireme_operator.controller import handlers
-from trireme_operator.controller.discovery import Discovery
+from trireme_operator.controller.feed import Feed
 from trireme_operator.controller.leadership import Leadership
+from trireme_operator.controller.liveness import stuck
 from trireme_operator.controller.logs import LogFormat, configure_logs
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import KeyedQueue
 from trireme_operator.controller.reconcile import Reconciler
-from trireme_operator.controller.resync import relist
-from trireme_operator.controller.sink import QueueSink
+from trireme_operator.controller.recording import RecordingApi
+from trireme_operator.controller.resync import resync
+from trireme_operator.controller.store import KINDS, Store, Stream
 from trireme_operator.controller.workers import describe, work
-from trireme_operator.kube import Claim, Fence, FencedApi, KubeApi, KubernetesApi, Lease, connect
+from trireme_operator.kube import Claim, Fence, FencedApi, KubernetesApi, Lease, connect
 from trireme_operator.rendering import Settings
 
 WORKERS = 8
@@ -91,19 +93,25 @@ async def serve(configuration: Configuration) -> None:
         api = KubernetesApi(await connect(configuration.kubeconfig, fence=fence), observer=metrics.observe_call)
         connections.push_async_callback(api.close)
         leadership = Leadership(await _lease(configuration, metrics, connections), fence, queue, metrics)
-        reconciler = Reconciler(FencedApi(api, fence), configuration.settings, clock=_now)
-        sink = QueueSink(queue, metrics)
+        store = Store(_streams(configuration.namespaces), queue.add)
+        reconciler = Reconciler(RecordingApi(FencedApi(api, fence), store), store, configuration.settings, clock=_now)
+        feeds = [Feed(stream, api, store, metrics.saw) for stream in store.streams]
         # Its thread ends with the process: stopping it takes half a second, for nothing.
         start_http_server(configuration.metrics_port, registry=metrics.registry)
         stopping = asyncio.Event()
         parts: list[Awaitable[None]] = [
-            _watch(configuration, api, sink, stopping),
-            relist(api, queue, namespaces=configuration.namespaces),
+            _watch(configuration, feeds, lambda: stuck(queue), stopping),
+            resync(api, store),
             leadership.run(),
         ]
         parts += [work(queue, reconciler.reconcile, metrics) for _ in range(WORKERS)]
         structlog.get_logger().info("Starting", namespaces=list(configuration.namespaces) or "all", workers=WORKERS)
         await _run_until_stopped(parts, stopping, leadership.resign)
+
+
+def _streams(namespaces: Sequence[str]) -> list[Stream]:
+    """A stream for each kind, in each of the namespaces or over all of them."""
+    return [Stream(kind, namespace) for kind in KINDS for namespace in namespaces or (None,)]
 
 
 async def _lease(configuration: Configuration, metrics: Metrics, connections: AsyncExitStack) -> Lease | None:
@@ -137,29 +145,29 @@ async def _run_until_stopped(
     raise RuntimeError("a part of the operator ended without an error")
 
 
-async def _watch(configuration: Configuration, api: KubeApi, sink: QueueSink, stopping: asyncio.Event) -> None:
-    """Run kopf. Its own signal handlers wait until all its tasks have ended, so ours replace them."""
-    registry = handlers.registry(_login(configuration.kubeconfig))
+async def _watch(
+    configuration: Configuration, feeds: Sequence[Feed], problem: Callable[[], str | None], stopping: asyncio.Event
+) -> None:
+    """Run kopf, and the feeds beside it. Its own signal handlers wait until all its tasks have ended; ours do not."""
     settings = kopf.OperatorSettings()
     handlers.configure(settings)
-    discovery = Discovery(api, registry, settings, namespaces=configuration.namespaces, changed=sink.enqueue_all)
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=registry,
+        registry=handlers.registry(_login(configuration.kubeconfig)),
         settings=settings,
         standalone=True,
         # Without it kopf asks for the name of the user, and a container's user id has none.
         identity=cast("Any", "trireme-operator"),
-        clusterwide=not configuration.namespaces,
-        namespaces=configuration.namespaces,
+        clusterwide=True,
         liveness_endpoint=f"http://0.0.0.0:{configuration.probe_port}/healthz",
-        memo=kopf.Memo(sink=sink, problem=sink.problem, hurry=discovery.hurry),
-        insights=discovery.insights,
+        memo=kopf.Memo(problem=problem),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with asyncio.TaskGroup() as group:
-        group.create_task(discovery.run())
+        # From this task, whose context holds kopf's credentials.
+        for feed in feeds:
+            group.create_task(feed.run())
         group.create_task(kopf.run_tasks(tasks, ignored=others))
 
 

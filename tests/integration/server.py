@@ -91,17 +91,6 @@ class Hands:
                 await self._apply(scope, role)
                 await self._apply(binding_kind, {**binding, "subjects": [subject], "roleRef": reference})
 
-    async def allow_operator_to_read_namespaces(self) -> None:
-        """The right that the chart adds where it is given a list of namespaces."""
-        meta = {"name": f"{OPERATOR_USER}-namespaces"}
-        rules = [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}]
-        reference = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": meta["name"]}
-        subject = {"apiGroup": _RBAC, "kind": "User", "name": OPERATOR_USER}
-        role = {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": meta, "rules": rules}
-        binding = {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRoleBinding", "metadata": meta}
-        await self._apply(CLUSTER_ROLE, role)
-        await self._apply(BINDING, {**binding, "subjects": [subject], "roleRef": reference})
-
     async def _apply(self, kind: Kind, obj: Obj) -> str:
         """Apply an object; returns its path."""
         path = kind.path(obj["metadata"].get("namespace"), obj["metadata"]["name"])

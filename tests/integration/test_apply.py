@@ -8,8 +8,10 @@ import pytest
 
 from tests.integration.server import LAUNCHER_IMAGE, Hands, condition
 from tests.unit.controller_samples import pod, resource
+from tests.unit.stores import filled
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
+from trireme_operator.controller.recording import RecordingApi
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
     GATEWAY,
@@ -44,13 +46,15 @@ class Bench:
         self.hands = hands
         self.namespace = namespace
         self.api = Counting(hands.api._client)
-        settings = Settings(launcher_image=LAUNCHER_IMAGE)
-        self._reconciler = Reconciler(self.api, settings, clock=lambda: datetime.now(UTC))
+        self.settings = Settings(launcher_image=LAUNCHER_IMAGE)
 
     async def reconcile(self) -> int:
-        """One reconcile; returns how often it wrote."""
+        """One reconcile of a process that has just started; returns how often it wrote."""
         self.api.writes = 0
-        await self._reconciler.reconcile(Key(self.namespace, "llm"))
+        store = await filled(self.api)
+        api = RecordingApi(self.api, store)
+        reconciler = Reconciler(api, store, self.settings, clock=lambda: datetime.now(UTC))
+        await reconciler.reconcile(Key(self.namespace, "llm"))
         return self.api.writes
 
     async def snapshot(self) -> dict[tuple[str, str], str]:

@@ -279,7 +279,6 @@ async def test_only_the_chosen_namespaces_are_served(
     hands: Hands, namespace: str, operator_kubeconfig: Path, operator_process: Operator, tmp_path: Path
 ) -> None:
     await hands.namespace(f"{namespace}-other")
-    await hands.allow_operator_to_read_namespaces()
     await hands.create(INFERENCE_CLUSTER, manifest(f"{namespace}-other"))
     await until(lambda: complete(hands, f"{namespace}-other"))
     with (

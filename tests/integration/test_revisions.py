@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from tests.integration.test_apply import Bench
 from tests.unit.controller_samples import resource
 from trireme_operator.api.labels import ANNOTATION_RENDERING
 from trireme_operator.cli.main import app
-from trireme_operator.controller.queue import Key
-from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.kube import CONTROLLER_REVISION, INFERENCE_CLUSTER, LEADER_WORKER_SET, SERVICE, Obj
 from trireme_operator.rendering import Settings
 
@@ -38,8 +35,7 @@ class World(Bench):
 
     def upgrade(self) -> None:
         """From now on the operator renders another launcher."""
-        settings = Settings(launcher_image=NEWER)
-        self._reconciler = Reconciler(self.api, settings, clock=lambda: datetime.now(UTC))
+        self.settings = Settings(launcher_image=NEWER)
 
     async def trireme(self, *words: str, answer: str = "") -> Result:
         """Run the command line, in a thread because it has an event loop of its own."""
@@ -248,7 +244,7 @@ async def test_a_template_that_the_api_server_refuses_leaves_the_zones_their_own
     await world.edit(podTemplate={"spec": {"tolerationz": []}})
     await world.hands.delete(LEADER_WORKER_SET, world.namespace, "llm-zone-a")
     with pytest.raises(ExceptionGroup):
-        await world._reconciler.reconcile(Key(world.namespace, "llm"))
+        await world.reconcile()
     assert (await world.zone())["spec"] == before
     accepted = (await world.live())["status"]["conditions"][0]
     assert (accepted["reason"], "tolerationz" in accepted["message"]) == ("ApplyFailed", True)

@@ -2,10 +2,10 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from trireme_operator.kube import ApiError, ApiMissing, Conflict, Kind, NotFound, Obj
+from trireme_operator.kube import ApiError, ApiMissing, Conflict, Kind, NotFound, Obj, Page
 
 Key = tuple[Kind, str, str]
 FailFn = Callable[[str, Kind, str], Exception | None]
@@ -26,7 +26,7 @@ class FakeKube:
         """Put an object there as somebody else would; returns what stands."""
         stored: Obj = {"apiVersion": kind.api_version, "kind": kind.kind, **copy.deepcopy(obj)}
         number = next(self._numbers)
-        fresh = {"uid": f"uid-{number}", "resourceVersion": str(number), "generation": 1}
+        fresh = {"uid": f"uid-{number}", "resourceVersion": str(number + 1), "generation": 1}
         stored["metadata"] = fresh | stored["metadata"]
         self.objects[kind, stored["metadata"]["namespace"], stored["metadata"]["name"]] = stored
         return stored
@@ -54,6 +54,12 @@ class FakeKube:
             if found == kind and namespace in (None, where) and _selected(obj, labels)
         ]
 
+    async def pages(
+        self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[Page]:
+        items = await self.list(kind, namespace, labels=labels)
+        yield Page([{"metadata": item["metadata"]} for item in items] if metadata_only else items, self._version())
+
     async def apply(
         self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
     ) -> Obj:
@@ -67,6 +73,10 @@ class FakeKube:
         uid = obj["metadata"].get("uid")
         if live is not None and uid not in (None, live["metadata"]["uid"]):
             raise Conflict("the UID in the request differs", status=409)
+        version = obj["metadata"].get("resourceVersion")
+        if live is not None and version not in {None, live["metadata"]["resourceVersion"]}:
+            raise Conflict("the object has been modified", status=409)
+        obj = {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}}
         wanted = {"status": obj["status"]} if subresource == "status" else copy.deepcopy(obj)
         before = copy.deepcopy(live)
         live = live if live is not None else self.add(kind, wanted)
@@ -78,7 +88,7 @@ class FakeKube:
         if before is not None and live.get("spec") != before.get("spec"):
             live["metadata"]["generation"] += 1
         if live != before:
-            live["metadata"]["resourceVersion"] = str(next(self._numbers))
+            live["metadata"]["resourceVersion"] = self._version()
         return copy.deepcopy(live)
 
     async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
@@ -94,6 +104,10 @@ class FakeKube:
         del self.objects[kind, namespace, name]
         self.writes.append(("delete", kind.kind, name))
 
+    def _version(self) -> str:
+        """Later than all before; 1 is no object's, as on a real server."""
+        return str(next(self._numbers) + 1)
+
     def _check(self, verb: str, kind: Kind, name: str) -> None:
         if kind in self.unserved:
             raise ApiMissing("404 page not found", status=404)
@@ -104,7 +118,8 @@ class FakeKube:
 
 def _selected(obj: Obj, labels: str) -> bool:
     have: Mapping[str, str] = obj["metadata"].get("labels") or {}
-    return all(have.get(term.partition("=")[0]) == term.partition("=")[2] for term in labels.split(",") if term)
+    wanted = (term.partition("=") for term in labels.split(",") if term)
+    return all(key in have if not equal else have.get(key) == value for key, equal, value in wanted)
 
 
 def _merge(live: Any, wanted: Mapping[str, Any]) -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from tests.unit.controller_samples import NAMESPACE, pod, resource
 from tests.unit.fake_kube import FakeKube
+from tests.unit.stores import filled
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import GATEWAY_SECONDS, RESYNC_SECONDS, UNSETTLED_SECONDS, Reconciler
+from trireme_operator.controller.recording import RecordingApi
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
     GATEWAY,
@@ -47,7 +49,10 @@ class World:
         self.kube.add(INFERENCE_CLUSTER, resource(**spec))
 
     async def reconcile(self) -> float | None:
-        return await Reconciler(self.kube, self.settings, clock=lambda: self.now).reconcile(KEY)
+        """As by a process that has just started: all that it knows was listed."""
+        store = await filled(self.kube)
+        api = RecordingApi(self.kube, store)
+        return await Reconciler(api, store, self.settings, clock=lambda: self.now).reconcile(KEY)
 
     async def writes(self) -> list[tuple[str, str, str]]:
         """What one reconcile writes."""

@@ -10,11 +10,9 @@ from pathlib import Path
 import kopf
 import pytest
 
-from tests.unit.fake_kube import FakeKube
 from trireme_operator import main
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
-from trireme_operator.controller.sink import QueueSink
 from trireme_operator.controller.workers import describe, work
 from trireme_operator.kube import Claim, TooManyRequests
 
@@ -67,11 +65,11 @@ async def test_a_server_that_asks_for_time_gets_it() -> None:
 def test_calls_and_events_are_counted_by_what_they_were() -> None:
     metrics = Metrics(KeyedQueue())
     metrics.observe_call("GET", "pods", "200", 0.1)
-    metrics.saw("pods", None)
+    metrics.saw("pods", "ADDED")
     value = metrics.registry.get_sample_value
     assert value("trireme_api_requests_total", {"verb": "GET", "kind": "pods", "code": "200"}) == 1
     assert value("trireme_api_request_seconds_count", {"verb": "GET"}) == 1
-    assert value("trireme_watch_events_total", {"kind": "pods", "type": "LISTED"}) == 1
+    assert value("trireme_watch_events_total", {"kind": "pods", "type": "ADDED"}) == 1
 
 
 def test_describe_says_each_cause_once() -> None:
@@ -116,10 +114,9 @@ async def test_kopf_is_given_a_name_since_a_containers_user_has_none(monkeypatch
         raise OSError("ended by the test")
 
     monkeypatch.setattr(kopf, "spawn_tasks", spawn)
-    queue = KeyedQueue()
     configuration = main.read_configuration({"TRIREME_LAUNCHER_IMAGE": "x"})
     with pytest.raises(OSError, match="ended by the test"):
-        await main._watch(configuration, FakeKube(), QueueSink(queue, Metrics(queue)), asyncio.Event())
+        await main._watch(configuration, [], lambda: None, asyncio.Event())
     assert given["identity"], "kopf would ask for the name of the user"
     assert given["standalone"]
     assert given["clusterwide"]

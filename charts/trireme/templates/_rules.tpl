@@ -50,18 +50,8 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 {{- end -}}
 
 {{- define "trireme.clusterRules" -}}
-# LeaderWorkerSet and the Gateway API may be installed after the operator.
-- apiGroups: [apiextensions.k8s.io]
-  resources: [customresourcedefinitions]
-  verbs: [list, watch]
 # A Gateway may lie in another namespace; its addresses and listeners make the URL in the status.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gateways]
   verbs: [get]
-{{- if .Values.namespaces }}
-# Which of the chosen namespaces exist.
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [list, watch]
-{{- end }}
 {{- end -}}

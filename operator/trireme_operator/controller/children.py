@@ -2,10 +2,13 @@
 
 import structlog
 
-from trireme_operator.api.labels import FIELD_MANAGER, FIELD_MANAGER_REPLICAS
+from trireme_operator.api.labels import FIELD_MANAGER, FIELD_MANAGER_REPLICAS, LABEL_CLUSTER
 from trireme_operator.controller.drift import first_difference
 from trireme_operator.controller.scope import ChildError, Scope, is_owned
-from trireme_operator.kube import LEADER_WORKER_SET, ApiMissing, Kind, KubeError, NotFound, Obj
+from trireme_operator.kube import LEADER_WORKER_SET, Conflict, Kind, KubeError, NotFound, Obj
+
+_NO_VERSION = "1"
+"""A resourceVersion that no object has: an apply with it makes the object or conflicts, and changes none."""
 
 
 class NameTakenError(KubeError):
@@ -21,22 +24,38 @@ async def ensure(scope: Scope, kind: Kind, rendered: Obj) -> Obj | None:
         return None
     name = rendered["metadata"]["name"]
     try:
-        live = scope.children.get(kind, name)
-        if live is None:
-            live = await _unlabelled(scope, kind, name)
-        elif _controller(live) is not None and not is_owned(live, scope.uid):
-            raise _taken(live)
-        if live is not None and live["metadata"].get("deletionTimestamp"):
-            return live  # its DELETED event brings us back
-        difference = "missing" if live is None else first_difference(live, _telling_first(rendered))
-        if live is None or difference is not None:
-            structlog.get_logger().info("Applying child", kind=kind.kind, child=name, diff=difference)
-            live = await scope.api.apply(kind, rendered, manager=FIELD_MANAGER)
+        if kind in scope.children.refused:
+            raise scope.children.refused[kind]
+        live = await _brought_about(scope, kind, rendered)
     except KubeError as error:
         scope.errors.append(ChildError(kind, name, error))
         return None
     scope.children.put(kind, live)
     return live
+
+
+async def _brought_about(scope: Scope, kind: Kind, rendered: Obj) -> Obj:
+    """The live object after what had to be done. Raises KubeError."""
+    log, name = structlog.get_logger(), rendered["metadata"]["name"]
+    live = scope.children.get(kind, name)
+    if live is None:
+        await scope.confirm()
+        log.info("Applying child", kind=kind.kind, child=name, diff="missing")
+        made = {**rendered, "metadata": {**rendered["metadata"], "resourceVersion": _NO_VERSION}}
+        try:
+            return await scope.api.apply(kind, made, manager=FIELD_MANAGER)
+        except Conflict:
+            live = await scope.api.get(kind, scope.namespace, name)  # ours without its label, or somebody else's
+    if not is_owned(live, scope.uid) and (_controller(live) is not None or not _is_labelled(scope, live)):
+        raise _taken(live)
+    if live["metadata"].get("deletionTimestamp"):
+        return live  # its DELETED event brings us back
+    difference = first_difference(live, _telling_first(rendered))
+    if difference is None:
+        return live
+    await scope.confirm()
+    log.info("Applying child", kind=kind.kind, child=name, diff=difference)
+    return await scope.api.apply(kind, rendered, manager=FIELD_MANAGER)
 
 
 def _telling_first(rendered: Obj) -> Obj:
@@ -54,8 +73,9 @@ async def ensure_replicas(scope: Scope, rendered: Obj) -> None:
     wanted = rendered["spec"]["replicas"]
     if live["spec"].get("replicas") == wanted:
         return
-    structlog.get_logger().info("Applying replicas", child=name, replicas=wanted)
     try:
+        await scope.confirm()
+        structlog.get_logger().info("Applying replicas", child=name, replicas=wanted)
         applied = await scope.api.apply(LEADER_WORKER_SET, rendered, manager=FIELD_MANAGER_REPLICAS)
     except KubeError as error:
         scope.errors.append(ChildError(LEADER_WORKER_SET, name, error))
@@ -64,13 +84,15 @@ async def ensure_replicas(scope: Scope, rendered: Obj) -> None:
 
 
 async def prune(scope: Scope, kind: Kind, wanted: frozenset[str]) -> None:
-    """Delete our objects of `kind` that are not `wanted`: ours by label (they were listed by it) and by owner."""
+    """Delete our objects of `kind` that are not `wanted`: ours by label and by owner."""
     for name, obj in sorted(scope.children.of(kind).items()):
         metadata = obj["metadata"]
-        if name in wanted or not is_owned(obj, scope.uid) or metadata.get("deletionTimestamp"):
+        ours = is_owned(obj, scope.uid) and _is_labelled(scope, obj)
+        if name in wanted or not ours or metadata.get("deletionTimestamp"):
             continue
-        structlog.get_logger().info("Deleting child", kind=kind.kind, child=name)
         try:
+            await scope.confirm()
+            structlog.get_logger().info("Deleting child", kind=kind.kind, child=name)
             await scope.api.delete(kind, scope.namespace, name, uid=metadata["uid"])
         except NotFound:
             pass
@@ -80,15 +102,8 @@ async def prune(scope: Scope, kind: Kind, wanted: frozenset[str]) -> None:
         scope.children.drop(kind, name)
 
 
-async def _unlabelled(scope: Scope, kind: Kind, name: str) -> Obj | None:
-    """Our child whose label was stripped, or None when the name is free. Raises NameTakenError."""
-    try:
-        live = await scope.api.get(kind, scope.namespace, name)
-    except (NotFound, ApiMissing):
-        return None
-    if not is_owned(live, scope.uid):
-        raise _taken(live)
-    return live
+def _is_labelled(scope: Scope, live: Obj) -> bool:
+    return (live["metadata"].get("labels") or {}).get(LABEL_CLUSTER) == scope.cluster.metadata.name
 
 
 def _taken(live: Obj) -> NameTakenError:

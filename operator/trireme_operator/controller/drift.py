@@ -6,7 +6,7 @@ every other list is one value, where an added item is as much a change as a miss
 and it selects nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 _MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
@@ -34,27 +34,36 @@ _ATOMIC_MAPS = frozenset({"selector", "nodeSelector", "labelSelector"})
 
 
 def first_difference(live: Any, rendered: Any, path: str = "") -> str | None:
-    """The path of the first rendered value that does not stand in `live`, or None when all do."""
-    if isinstance(rendered, Mapping):
-        if not isinstance(live, Mapping):
+    """The path of the first rendered value that does not stand in `live`, or None when all do.
+
+    Both are plain JSON: dicts, lists and scalars.
+    """
+    if live == rendered:
+        return None  # most of a child is equal, and saying so as a whole is ten times as fast
+    if isinstance(rendered, dict):
+        if not isinstance(live, dict):
             return path or "(object)"
-        for key, value in rendered.items():
-            below = f"{path}.{key}" if path else str(key)
-            if key not in live:
-                if value in ({}, [], None):
-                    continue  # the API server drops what is empty
-                return below
-            difference = _in_field(key, live[key], value, below)
-            if difference is not None:
-                return difference
-        return None
-    if isinstance(rendered, Sequence) and not isinstance(rendered, str):
+        return _in_map(live, rendered, path)
+    if isinstance(rendered, list):
         return _in_atomic_list(live, rendered, path)
-    return None if live == rendered else path
+    return path
+
+
+def _in_map(live: dict[str, Any], rendered: dict[str, Any], path: str) -> str | None:
+    for key, value in rendered.items():
+        below = f"{path}.{key}" if path else str(key)
+        if key not in live:
+            if value in ({}, [], None):
+                continue  # the API server drops what is empty
+            return below
+        difference = _in_field(key, live[key], value, below)
+        if difference is not None:
+            return difference
+    return None
 
 
 def _in_field(field: str, live: Any, rendered: Any, path: str) -> str | None:
-    if field in _ATOMIC_MAPS and isinstance(rendered, Mapping):
+    if field in _ATOMIC_MAPS and isinstance(rendered, dict):
         changed = first_difference(live, rendered, path)
         return changed if changed is not None else first_difference(rendered, live, path)
     keys = _MERGE_KEYS.get(field)
@@ -72,7 +81,7 @@ def _in_field(field: str, live: Any, rendered: Any, path: str) -> str | None:
     return None
 
 
-def _in_atomic_list(live: Any, rendered: Sequence[Any], path: str) -> str | None:
+def _in_atomic_list(live: Any, rendered: list[Any], path: str) -> str | None:
     if not isinstance(live, list) or len(live) != len(rendered):
         return path
     for index, (live_item, item) in enumerate(zip(live, rendered, strict=True)):
@@ -83,7 +92,7 @@ def _in_atomic_list(live: Any, rendered: Sequence[Any], path: str) -> str | None
 
 
 def _merge_key(item: Any, keys: tuple[str, ...]) -> tuple[Any, ...]:
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         return (item,)
     # The API server defaults a port's protocol to TCP, also where we leave it out.
     return tuple(item.get(key, "TCP" if key == "protocol" else None) for key in keys)

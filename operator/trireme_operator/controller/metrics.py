@@ -33,7 +33,7 @@ class Metrics:
         )
         self.watch_events = Counter(
             "trireme_watch_events",
-            "Events received, by kind and type (LISTED: an object of an initial list)",
+            "Events received, by kind and type",
             ["kind", "type"],
             registry=self.registry,
         )
@@ -48,6 +48,6 @@ class Metrics:
         self.api_requests.labels(verb, kind, code).inc()
         self.api_request_seconds.labels(verb).observe(seconds)
 
-    def saw(self, kind: str, event_type: str | None) -> None:
+    def saw(self, kind: str, event_type: str) -> None:
         """Count one watch event."""
-        self.watch_events.labels(kind, event_type or "LISTED").inc()
+        self.watch_events.labels(kind, event_type).inc()

@@ -1,7 +1,7 @@
-"""One reconcile of one resource: a short list of phases over what was just read.
+"""One reconcile of one resource: a short list of phases over what the store says of it.
 
-Level-triggered and re-entrant: nothing is remembered between two runs but what stands in the cluster, and a run that
-is cut off anywhere is finished by the next one.
+Level-triggered and re-entrant: nothing is remembered between two runs but what stands in the cluster (the store is a
+copy of that), and a run that is cut off anywhere is finished by the next one.
 """
 
 import asyncio
@@ -18,15 +18,14 @@ from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
 from trireme_operator.controller.routes import read_gateways
-from trireme_operator.controller.scope import Scope, observe
+from trireme_operator.controller.scope import OutdatedError, Scope
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
+from trireme_operator.controller.store import Store
 from trireme_operator.kube import (
     HTTP_ROUTE,
-    INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
     SERVICE,
     SERVICE_ACCOUNT,
-    ApiMissing,
     Forbidden,
     Invalid,
     KubeApi,
@@ -44,10 +43,16 @@ GATEWAY_SECONDS = 4.0
 
 
 class Reconciler:
-    """Brings resources about. `clock` gives the wall-clock time in UTC, for conditions only."""
+    """Brings resources about. `clock` gives the wall-clock time in UTC, for conditions only.
 
-    def __init__(self, api: KubeApi, settings: rendering.Settings, *, clock: Callable[[], datetime]) -> None:
+    `store` must be ready, and `api` one that tells it of every write (`RecordingApi`).
+    """
+
+    def __init__(
+        self, api: KubeApi, store: Store, settings: rendering.Settings, *, clock: Callable[[], datetime]
+    ) -> None:
         self._api = api
+        self._store = store
         self._settings = settings
         self._clock = clock
 
@@ -56,12 +61,19 @@ class Reconciler:
 
         Raises an ExceptionGroup of what went wrong with single children, after everything else was done.
         """
-        try:
-            raw = await self._api.get(INFERENCE_CLUSTER, key.namespace, key.name)
-        except (NotFound, ApiMissing):
-            return None
-        if raw["metadata"].get("deletionTimestamp"):
+        raw = self._store.resource(key)
+        if raw is None or raw["metadata"].get("deletionTimestamp"):
             return None  # the garbage collector removes the children, by their owner
+        try:
+            return await self._reconcile(raw)
+        except NotFound:
+            return None  # the status of a resource that is no longer there: its DELETED event is on its way
+        except (OutdatedError, ExceptionGroup) as error:
+            if isinstance(error, ExceptionGroup) and error.subgroup(OutdatedError) is None:
+                raise
+            return 0.0
+
+    async def _reconcile(self, raw: Obj) -> float:
         try:
             cluster = parse(raw)
             wanted = plan(cluster)
@@ -83,12 +95,18 @@ class Reconciler:
         *,
         refusal: InvalidResource | None = None,
     ) -> float:
-        scope = Scope(self._api, cluster, await observe(self._api, cluster), model or ModelCheck())
-        template = await self._foundations(scope, wanted)
+        metadata = cluster.metadata
+        children = self._store.children(Key(metadata.namespace, metadata.name))
+        settled = (raw.get("status") or {}).get("observedGeneration") is not None
+        scope = Scope(self._api, cluster, children, model or ModelCheck(), settled)
         zones = _views(scope, wanted)
-        await self._apply(scope, wanted, template, zones)
-        await _prune(scope, wanted)
-        gateways = await read_gateways(self._api, cluster)
+        reading = asyncio.create_task(read_gateways(self._api, cluster))
+        try:
+            template = await self._apply(scope, wanted, zones)
+            await _prune(scope, wanted)
+            gateways = await reading
+        finally:
+            reading.cancel()
         live = raw.get("status") or {}
         conditions = Conditions(live.get("conditions") or [], generation=cluster.metadata.generation, now=self._clock())
         status = compute(scope, wanted, zones, gateways, conditions, template=template, refusal=refusal)
@@ -97,26 +115,31 @@ class Reconciler:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
         return _next_look(scope, conditions)
 
-    async def _foundations(self, scope: Scope, wanted: ClusterPlan) -> Template | None:
-        """What pods need before they are made: the stored template, and the ServiceAccount they run as."""
-        account = rendering.service_account(scope.cluster, wanted)
-        async with asyncio.TaskGroup() as group:
-            template = group.create_task(ensure_revision(scope, wanted, self._settings))
-            group.create_task(ensure(scope, SERVICE_ACCOUNT, account))
-        return template.result()
-
-    async def _apply(self, scope: Scope, wanted: ClusterPlan, template: Template | None, zones: list[ZoneView]) -> None:
-        """All other children at once; each zone's LeaderWorkerSet is followed by its number of groups."""
+    async def _apply(self, scope: Scope, wanted: ClusterPlan, zones: list[ZoneView]) -> Template | None:
+        """All children at once, but for the groups: what they need is stored before. Returns the wanted template."""
         cluster = scope.cluster
         async with asyncio.TaskGroup() as group:
+            template = group.create_task(self._apply_groups(scope, wanted))
             group.create_task(ensure(scope, SERVICE, rendering.service(cluster, wanted)))
             for zone in wanted.zones:
-                group.create_task(_ensure_groups(scope, wanted, zone, template))
                 if zone.name is not None:
                     group.create_task(ensure(scope, SERVICE, rendering.zone_service(cluster, wanted, zone)))
             if cluster.spec.gateway is not None:
                 weighed = {view.plan.name: view.weight for view in zones}
                 group.create_task(ensure(scope, HTTP_ROUTE, rendering.http_route(cluster, wanted, weighed)))
+        return template.result()
+
+    async def _apply_groups(self, scope: Scope, wanted: ClusterPlan) -> Template | None:
+        """What pods need before they are made (the stored template, their ServiceAccount), then the groups."""
+        account = rendering.service_account(scope.cluster, wanted)
+        async with asyncio.TaskGroup() as group:
+            stored = group.create_task(ensure_revision(scope, wanted, self._settings))
+            group.create_task(ensure(scope, SERVICE_ACCOUNT, account))
+        template = stored.result()
+        async with asyncio.TaskGroup() as group:
+            for zone in wanted.zones:
+                group.create_task(_ensure_groups(scope, wanted, zone, template))
+        return template
 
 
 async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> None:

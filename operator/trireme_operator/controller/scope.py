@@ -1,23 +1,23 @@
-"""What one reconcile knows: the resource, its plan, and the children and pods as they were just read."""
+"""What one reconcile knows: the resource, and its children and pods as they stood when it began."""
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trireme_operator.api import InferenceCluster
-from trireme_operator.api.labels import LABEL_CLUSTER, MANAGED_BY
 from trireme_operator.controller.model_check import ModelCheck
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
     HTTP_ROUTE,
+    INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
-    POD,
     SERVICE,
     SERVICE_ACCOUNT,
     ApiError,
-    ApiMissing,
     Kind,
     KubeApi,
+    KubeError,
+    NotFound,
     Obj,
 )
 
@@ -41,11 +41,15 @@ class ChildError:
 
 @dataclass
 class Children:
-    """The live children by kind and name, kept up to date with what this reconcile writes."""
+    """The live children by kind and name, kept up to date with what this reconcile writes.
+
+    A kind that is not served is `missing`; one that may not be read is `refused`, and nothing is known of it.
+    """
 
     objects: dict[Kind, dict[str, Obj]]
     missing: frozenset[Kind]
     pods: tuple[Obj, ...]
+    refused: Mapping[Kind, KubeError] = field(default_factory=dict)
 
     def get(self, kind: Kind, name: str) -> Obj | None:
         """The child as it was last seen, or None."""
@@ -64,15 +68,49 @@ class Children:
         self.objects.get(kind, {}).pop(name, None)
 
 
+class OutdatedError(Exception):
+    """The resource is no longer what this reconcile planned from; the next one begins with what it is now.
+
+    No `KubeError` on purpose: whoever deals with failed calls one by one must not go on to the next one.
+    """
+
+
 @dataclass
 class Scope:
-    """One reconcile of one resource."""
+    """One reconcile of one resource.
+
+    `settled` says that an earlier reconcile has brought it about: what is written now changes what somebody uses.
+    """
 
     api: KubeApi
     cluster: InferenceCluster
     children: Children
     model: ModelCheck = field(default_factory=ModelCheck)
+    settled: bool = False
     errors: list[ChildError] = field(default_factory=list)
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _confirmed: bool = False
+
+    async def confirm(self) -> None:
+        """Before a write to a child: the resource as it stands now is asked for, once a reconcile, if it is settled.
+
+        A watch may be behind without knowing it, and what a stale wish asks for may take groups away.
+        Raises OutdatedError when the resource is another one by now; whatever the read raises, too.
+        """
+        async with self._reading:
+            if self.settled and not self._confirmed:
+                if not await self._still_wanted():
+                    raise OutdatedError("the resource has changed since this reconcile began")
+                self._confirmed = True
+
+    async def _still_wanted(self) -> bool:
+        planned = self.cluster.metadata
+        try:
+            live = (await self.api.get(INFERENCE_CLUSTER, planned.namespace, planned.name))["metadata"]
+        except NotFound:
+            return False
+        same = (live["uid"], live.get("generation")) == (planned.uid, planned.generation)
+        return same and not live.get("deletionTimestamp")
 
     @property
     def namespace(self) -> str:
@@ -89,25 +127,3 @@ def is_owned(obj: Obj, uid: str) -> bool:
     """Whether the object's controller is the resource of this UID."""
     owners = obj["metadata"].get("ownerReferences") or []
     return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
-
-
-async def observe(api: KubeApi, cluster: InferenceCluster) -> Children:
-    """Read the children and pods, all kinds at once. A kind that is not served is `missing`, not an error."""
-    namespace, name = cluster.metadata.namespace, cluster.metadata.name
-    managed = f"{LABEL_CLUSTER}={name},{MANAGED_BY[0]}={MANAGED_BY[1]}"
-
-    async def read(kind: Kind, labels: str) -> list[Obj] | None:
-        try:
-            return await api.list(kind, namespace, labels=labels)
-        except ApiMissing:
-            return None
-
-    async with asyncio.TaskGroup() as group:
-        lists = {kind: group.create_task(read(kind, managed)) for kind in CHILD_KINDS}
-        pods = group.create_task(read(POD, f"{LABEL_CLUSTER}={name}"))
-    found = {kind: task.result() for kind, task in lists.items()}
-    return Children(
-        objects={kind: {obj["metadata"]["name"]: obj for obj in objs or []} for kind, objs in found.items()},
-        missing=frozenset(kind for kind, objs in found.items() if objs is None),
-        pods=tuple(pods.result() or ()),
-    )

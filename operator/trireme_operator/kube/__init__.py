@@ -31,7 +31,7 @@ from trireme_operator.kube.kinds import (
     Kind,
 )
 from trireme_operator.kube.lease import Claim, Lease
-from trireme_operator.kube.protocol import CallObserverFn, KubeApi, Obj
+from trireme_operator.kube.protocol import CallObserverFn, KubeApi, Obj, Page
 from trireme_operator.kube.user import KubeconfigError, UserApi, connect_user
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "NotFound",
     "NotLeading",
     "Obj",
+    "Page",
     "ServerError",
     "TooManyRequests",
     "Unauthorized",

@@ -7,6 +7,7 @@ the CPU of the dicts they are built from. Each call has a time limit, so that a 
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -16,12 +17,14 @@ from kubernetes.aio.config import ConfigException
 
 from trireme_operator.kube.errors import ServerError, Unreachable, from_response
 from trireme_operator.kube.kinds import Kind
-from trireme_operator.kube.protocol import CallObserverFn, Obj
+from trireme_operator.kube.protocol import CallObserverFn, Obj, Page
 
 REQUEST_TIMEOUT_SECONDS = 20
-_PAGE_SIZE = 500
+_PAGE_SIZE = 100
+"""Objects in one answer: a page of LeaderWorkerSets is about 1.5 MB of text, and ten times that as dicts."""
 _APPLY = "application/apply-patch+yaml"
 _JSON = "application/json"
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class KubernetesApi:
@@ -43,16 +46,26 @@ class KubernetesApi:
         return await self._call("GET", kind, kind.path(namespace, name), is_object=True)
 
     async def list(self, kind: Kind, namespace: str | None, *, labels: str = "") -> list[Obj]:
-        """See `KubeApi.list`; reads in pages, and gives every item its `kind` and `apiVersion` back."""
-        items: list[Obj] = []
+        """See `KubeApi.list`; gives every item its `kind` and `apiVersion` back."""
+        return [item async for page in self.pages(kind, namespace, labels=labels) for item in page.items]
+
+    async def pages(
+        self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[Page]:
+        """See `KubeApi.pages`."""
         query = {"limit": str(_PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
+        accept = _METADATA if metadata_only else _JSON
         while True:
-            page = await self._call("GET", kind, kind.path(namespace), query=query, is_object=False)
-            items.extend({"apiVersion": kind.api_version, "kind": kind.kind} | item for item in page.get("items") or [])
-            token = (page.get("metadata") or {}).get("continue")
-            if not token:
-                return items
-            query["continue"] = token
+            answer = await self._call("GET", kind, kind.path(namespace), query=query, accept=accept, is_object=False)
+            items, told = answer.pop("items", None) or [], answer.get("metadata") or {}
+            if metadata_only:
+                items = [{"metadata": item["metadata"]} for item in items]
+            else:
+                items = [{"apiVersion": kind.api_version, "kind": kind.kind} | item for item in items]
+            yield Page(items, str(told.get("resourceVersion") or ""))
+            if not told.get("continue"):
+                return
+            query["continue"] = told["continue"]
 
     async def apply(
         self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
@@ -92,11 +105,14 @@ class KubernetesApi:
         query: dict[str, str] | None = None,
         body: Obj | None = None,
         content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> Obj:
         started = time.monotonic()
         outcome = "unreachable"
         try:
-            status, headers, raw = await self._request(method, path, query=query, body=body, content_type=content_type)
+            status, headers, raw = await self._request(
+                method, path, query=query, body=body, content_type=content_type, accept=accept
+            )
             outcome = str(status)
         finally:
             if self._observer is not None:
@@ -109,10 +125,17 @@ class KubernetesApi:
             raise ServerError("the answer is not JSON", status=status, what=f"{method} {path}") from error
 
     async def _request(
-        self, method: str, path: str, *, query: dict[str, str] | None, body: Obj | None, content_type: str
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None,
+        body: Obj | None,
+        content_type: str,
+        accept: str = _JSON,
     ) -> tuple[int, dict[str, str], bytes]:
         resource = f"{path}?{urlencode(query)}" if query else path
-        headers = {"Accept": _JSON, "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 verb, url, headers, _, _ = await self._client.param_serialize(

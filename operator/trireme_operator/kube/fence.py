@@ -9,13 +9,13 @@ The clock goes on while the process is stopped or the machine suspended (CLOCK_B
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
 
 from trireme_operator.kube.kinds import Kind
-from trireme_operator.kube.protocol import KubeApi, Obj
+from trireme_operator.kube.protocol import KubeApi, Obj, Page
 
 
 class NotLeading(Exception):  # noqa: N818 - nothing failed: the call was not made
@@ -70,6 +70,12 @@ class FencedApi:
     async def list(self, kind: Kind, namespace: str | None, *, labels: str = "") -> list[Obj]:
         """See `KubeApi.list`."""
         return await self._api.list(kind, namespace, labels=labels)
+
+    def pages(
+        self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[Page]:
+        """See `KubeApi.pages`."""
+        return self._api.pages(kind, namespace, labels=labels, metadata_only=metadata_only)
 
     async def apply(
         self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None

@@ -1,6 +1,7 @@
 """The boundary between the operator and any Kubernetes client."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trireme_operator.kube.kinds import Kind
@@ -10,6 +11,14 @@ Obj = dict[str, Any]
 
 CallObserverFn = Callable[[str, str, str, float], None]
 """Called after each request with verb, plural, outcome (a status code or "unreachable") and seconds."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a collection; `version` is the resourceVersion of the whole, the same on every page."""
+
+    items: list[Obj]
+    version: str
 
 
 class KubeApi(Protocol):
@@ -23,12 +32,22 @@ class KubeApi(Protocol):
         """Read a collection (every namespace for None). Raises ApiMissing when the kind is not served."""
         ...
 
+    def pages(
+        self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[Page]:
+        """Read a collection as `list`, never holding more than a page of it.
+
+        With `metadata_only` an item is nothing but its `metadata`.
+        """
+        ...
+
     async def apply(
         self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
     ) -> Obj:
         """Server-side apply with strict field validation; returns the object as it stands now.
 
-        Raises Invalid for an unknown field, Conflict for an owned one without `force`.
+        With `metadata.resourceVersion` it is only done while the object stands at that version or does not exist.
+        Raises Invalid for an unknown field, Conflict for an owned one without `force` or for another version.
         """
         ...
 
