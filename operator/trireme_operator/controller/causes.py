@@ -106,11 +106,12 @@ def _waiting(name: str, container: Mapping[str, Any], *, mounted: str) -> Cause 
     waiting = (container.get("state") or {}).get("waiting") or {}
     reason = waiting.get("reason", "")
     if reason in _IMAGE_REASONS:
+        image = f"the image {container.get('image', '')!r} of container {container.get('name')}{mounted}"
         return Cause(
             Stage.PENDING,
             Reason.IMAGE_NOT_FOUND,
-            f"pod {name}: the image {container.get('image', '')!r} of container {container.get('name')}{mounted} "
-            "can't be pulled; check its name, that the registry can be reached, and imagePullSecrets in spec.podTemplate",
+            f"pod {name}: {image} can't be pulled; check its name, that the registry can be reached, and "
+            "imagePullSecrets in spec.podTemplate",
         )
     if reason in _CONFIG_REASONS:
         text = _cut(waiting.get("message") or reason)
