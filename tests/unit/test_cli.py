@@ -167,6 +167,33 @@ def test_plan_as_a_table(file: Any) -> None:
         assert word in done.stdout
 
 
+def test_plan_says_where_each_setting_comes_from(file: Any) -> None:
+    spec = {
+        "model": {"source": "pvc://models/llama"},
+        "engine": {
+            "profile": "production",
+            "config": {"maxNumSeqs": 512, "enforceEager": True},
+            "extraArgs": ["--async-scheduling"],
+        },
+    }
+    done = RUN.invoke(app, ["plan", file(raw("llm", **spec)), "-o", "json"])
+    (plan,) = json.loads(done.stdout)
+    engine = plan["engine"]
+    assert engine["model"] == {"source": "pvc://models/llama", "arguments": ["/mnt/model/llama"]}
+    assert engine["profile"] == "production"
+    assert engine["extraArgs"] == ["--async-scheduling"]
+    assert [(each["name"], each["value"], each["from"]) for each in engine["settings"]] == [
+        ("gpuMemoryPercent", 90, "profile production"),
+        ("maxNumSeqs", 512, "spec.engine.config"),
+        ("enablePrefixCaching", True, "profile production"),
+        ("enforceEager", True, "spec.engine.config"),
+    ]
+    assert engine["settings"][0]["arguments"] == ["--gpu-memory-utilization", "0.90"]
+    shown = RUN.invoke(app, ["plan", file(raw("llm", **spec))]).stdout
+    for word in ("engine settings, profile production", "--gpu-memory-utilization 0.90", "/mnt/model/llama", "--async"):
+        assert word in shown
+
+
 @pytest.mark.parametrize(
     "spec",
     [

@@ -34,6 +34,13 @@ UNSCHEDULED = [{"type": "PodScheduled", "status": "False", "reason": "Unschedula
         pytest.param({"conditions": UNSCHEDULED}, "Unschedulable", Stage.PENDING, "0/3 nodes: no zone", id="no node"),
         pytest.param(waiting("ErrImagePull", "long"), "ImageNotFound", Stage.PENDING, "'nowhere/x:1'", id="image"),
         pytest.param(
+            {"conditions": [{**UNSCHEDULED[0], "message": 'persistentvolumeclaim "models" not found'}]},
+            "Unschedulable",
+            Stage.PENDING,
+            'persistentvolumeclaim "models" not found; see that the claim exists',
+            id="no claim",
+        ),
+        pytest.param(
             waiting("CreateContainerConfigError", 'secret "hf-token" not found'),
             "SecretMissing",
             Stage.PENDING,
@@ -142,3 +149,14 @@ def test_the_group_tells_its_workers_serious_cause() -> None:
     (group,) = groups_of(NAME, pods, replicas=1, size=2)
     assert group.cause is not None
     assert group.cause.reason == "ImageNotFound"
+
+
+def test_an_image_that_is_mounted_is_named_beside_the_containers_own() -> None:
+    """The kubelet reports either as ErrImagePull of the container (v1.36, kuberuntime_manager.go, SyncPod)."""
+    found = pod(NAME, 0, 0, ready=False, **waiting("ImagePullBackOff"))
+    found["spec"] = {
+        "volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "image": {"reference": "models/llama:1"}}]
+    }
+    cause = cause_of(found)
+    assert cause is not None
+    assert "'nowhere/x:1' of container engine, or the image 'models/llama:1' that it mounts, can't be" in cause.message

@@ -53,6 +53,16 @@ def test_what_is_just_inside_of_the_rules_is_valid(spec: dict[str, Any]) -> None
     assert judge(raw(**spec)).findings == ()
 
 
+def test_a_flag_that_was_allowed_before_stays_until_the_list_is_changed() -> None:
+    def stored(*flags: str, **spec: Any) -> dict[str, Any]:
+        return raw(engine={"extraArgs": list(flags)}, **spec)
+
+    old = stored("--enforce-eager")
+    assert judge(stored("--enforce-eager", replicas=2), old=old).valid
+    assert not judge(stored("--enforce-eager", "--async-scheduling"), old=old).valid
+    assert not judge(old).valid
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_samples_are_valid(sample: Any) -> None:
     for document in yaml.safe_load_all(sample.read_text()):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.double import flags
 from tests.rule_cases_model import GOOD
 from tests.unit.resources import cluster, raw
 from trireme_operator import rendering
@@ -108,6 +109,14 @@ def test_each_mount_has_its_volume_and_nothing_is_there_twice(spec: Obj) -> None
     assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
     assert [len(found) for found in (volumes, mounts, names)] == [len(set(found)) for found in (volumes, mounts, names)]
     assert [len(volume) for volume in rendered["volumes"]] == [2] * len(volumes)  # a name and one kind
+
+
+@pytest.mark.parametrize("spec", GOOD, ids=str)
+def test_the_engines_own_parser_takes_the_command(spec: Obj) -> None:
+    """The double's parser is vLLM's, as it describes itself; it ends the process on what it does not take."""
+    words = engine(**spec)["args"]
+    assert words[0] == "vllm"
+    assert flags.parse(words[1:]).model == words[2]
 
 
 def test_no_secret_is_in_a_template_by_value() -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from trireme_operator.api import InferenceCluster, InvalidResource
 from trireme_operator.api.quantity import PATTERN
 from trireme_operator.api.resource import CPU
+from trireme_operator.cli import plan_settings
 from trireme_operator.cli.model import ModelConfigOption, known_config, memory_data, memory_table, read_model_config
 from trireme_operator.cli.output import Exit, Format, fail, note, out, valid, write
 from trireme_operator.planning import (
@@ -39,7 +40,7 @@ def plan(
     ] = None,
     output: Annotated[Format, typer.Option("--output", "-o", help="How the plan is written.")] = Format.TABLE,
 ) -> None:
-    """Show groups, pods, ranks, devices, zones, names of objects, and an estimate of the memory that a rank needs.
+    """Show groups, ranks, devices, engine settings, zones, names of objects, and an estimate of each rank's memory.
 
     Exit codes: 0 done, 1 a resource is invalid, 2 a file can't be read or holds no resource.
     """
@@ -98,6 +99,7 @@ def data(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, Any]:
         },
         "pods": [_pod(pod) for pod in pod_ranks(shape)],
         "accelerator": {"resource": resource, "perGroup": each, "total": each * groups},
+        "engine": plan_settings.data(cluster),
         "groups": groups,
         "zones": [_zone(planned, zone) for zone in planned.zones],
         "objects": _objects(cluster, planned),
@@ -155,6 +157,7 @@ def _table(console: Console, cluster: InferenceCluster, planned: ClusterPlan) ->
         listed = "  ".join(f"{rank['rank']} ({rank['pipeline']}, {rank['tensor']})" for rank in pod["ranks"])
         ranks.add_row(str(pod["nodeRank"]), pod["role"], listed)
     console.print(ranks)
+    console.print(plan_settings.table(shown["engine"]))
     zones = Table(
         "zone", "groups", "weight", "share", "LeaderWorkerSet", "Service", title="zones", title_justify="left"
     )

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from trireme_operator.api import Reason
@@ -57,7 +58,7 @@ def cause_of(pod: Obj) -> Cause | None:
     if unscheduled is not None:
         return unscheduled
     statuses = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    for find in (_waiting, _terminated):
+    for find in (partial(_waiting, mounted=_mounted_images(pod)), _terminated):
         for container in statuses:
             cause = find(name, container)
             if cause is not None:
@@ -85,24 +86,32 @@ def _unscheduled(name: str, status: Mapping[str, Any]) -> Cause | None:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             text = _cut(condition.get("message") or condition.get("reason") or "no node fits")
-            return Cause(
-                Stage.PENDING,
-                Reason.UNSCHEDULABLE,
-                f"pod {name} can't be scheduled: {text}; add a node with room for it to its zone, "
-                "or lower spec.resources or spec.accelerator",
+            way_out = (
+                "see that the claim exists in this namespace, is bound, and can be reached from the pod's zone"
+                if "persistentvolumeclaim" in text.lower()
+                else "add a node with room for it to its zone, or lower spec.resources or spec.accelerator"
             )
+            return Cause(Stage.PENDING, Reason.UNSCHEDULABLE, f"pod {name} can't be scheduled: {text}; {way_out}")
     return None
 
 
-def _waiting(name: str, container: Mapping[str, Any]) -> Cause | None:
+def _mounted_images(pod: Obj) -> str:
+    """Images that the pod mounts as volumes: the kubelet reports one that is missing as the container's own image."""
+    volumes = (pod.get("spec") or {}).get("volumes") or []
+    images = [volume["image"].get("reference", "") for volume in volumes if "image" in volume]
+    return "".join(f", or the image {image!r} that it mounts," for image in images)
+
+
+def _waiting(name: str, container: Mapping[str, Any], *, mounted: str) -> Cause | None:
     waiting = (container.get("state") or {}).get("waiting") or {}
     reason = waiting.get("reason", "")
     if reason in _IMAGE_REASONS:
+        image = f"the image {container.get('image', '')!r} of container {container.get('name')}{mounted}"
         return Cause(
             Stage.PENDING,
             Reason.IMAGE_NOT_FOUND,
-            f"pod {name}: the image {container.get('image', '')!r} of container {container.get('name')} can't be "
-            "pulled; check its name, that the registry can be reached, and imagePullSecrets in spec.podTemplate",
+            f"pod {name}: {image} can't be pulled; check its name, that the registry can be reached, and "
+            "imagePullSecrets in spec.podTemplate",
         )
     if reason in _CONFIG_REASONS:
         text = _cut(waiting.get("message") or reason)
