@@ -1,6 +1,6 @@
 """Loads a model with the real vLLM and prints what its ranks hold; run by a Python that has vLLM.
 
-    python measure_model.py '{"model": "/models/SmolLM2-135M-Instruct", "tensor": 3, "pipeline": 1, "kvBytes": 67108864}'
+    python measure_model.py '{"model": "/models/SmolLM2", "tensor": 3, "pipeline": 1, "kvBytes": 1048576}'
 
 With ``config``, the text of a config.json, in place of ``model``, the weights are random. The last line is JSON: a list
 with one object a rank, ``weights`` in bytes, and the ``tokens`` and ``bytes`` of its KV cache.

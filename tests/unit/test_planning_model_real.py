@@ -1,7 +1,7 @@
 """Estimates beside what the real vLLM holds after loading: weights of each rank, and tokens of its KV cache.
 
-``TRIREME_ENGINE_PYTHON`` names a Python that has vLLM, for example the one of the engine image; ``TRIREME_ENGINE_MODEL``
-the folder of SmolLM2-135M there, by default where the image has it.
+``TRIREME_ENGINE_PYTHON`` names a Python that has vLLM, for example the one of the engine image, and
+``TRIREME_ENGINE_MODEL`` the folder of SmolLM2-135M there, by default where the image has it.
 """
 
 from __future__ import annotations
