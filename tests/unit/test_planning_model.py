@@ -371,14 +371,29 @@ def test_flags_that_change_the_size_of_numbers(arguments: list[str], value: int,
     assert (engine.value_bytes, engine.kv_bytes) == (value, kv)
 
 
-def test_a_quantization_while_loading_halves_the_linear_weights_and_an_unknown_one_is_not_counted() -> None:
+def test_settings_with_a_type_and_the_profiles_are_counted() -> None:
+    config_ = {"dtype": "float32", "kvCacheDtype": "fp8_e4m3", "maxNumSeqs": 3}
+    document = cluster(engine={"profile": "memory-constrained", "config": config_})
+    engine = engine_memory(document, decoder(read_config(SMOLLM2)), device=None)
+    assert (engine.value_bytes, engine.kv_bytes) == (4, 1)
+    assert (engine.sequences, engine.batched_tokens, engine.percent) == (3, 2048, 95)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda name: {"config": {"quantization": name}}, lambda name: {"extraArgs": ["-q", name]}],
+    ids=["field", "-q"],
+)
+def test_a_quantization_while_loading_halves_the_linear_weights_and_an_unknown_one_is_not_counted(make: Any) -> None:
     found = config("meta-llama/Llama-3.1-8B")
     plain = fit(cluster(), found).memory
-    quantized = fit(cluster(engine={"extraArgs": ["--quantization", "fp8"]}), found).memory
+    quantized = fit(cluster(engine=make("fp8")), found).memory
     assert plain is not None
     assert quantized is not None
     assert quantized.stages[0].weights < plain.stages[0].weights * 6 // 10
-    assert fit(cluster(engine={"extraArgs": ["-q", "torchao"]}), found).memory is None
+    unknown = fit(cluster(engine=make("torchao"), accelerator={"memory": "1Gi"}), found)
+    assert unknown.memory is None
+    assert "quantization torchao" in unknown.note
 
 
 @pytest.mark.parametrize("flag", ["--cpu-offload-gb", "--cpu_offload_gb=10", "--hf-overrides", "--offload-backend"])

@@ -39,7 +39,7 @@ _WORDS = {
     Verdict.NO_ROOM_FOR_ONE_SEQUENCE: "too small: no sequence of the greatest length fits, the engine would not start",
     Verdict.ROOM_FOR_SOME_SEQUENCES: "starts: of {wanted} sequences of {length} tokens, {fitting} fit at a time",
     Verdict.FITS: "fits: all of {wanted} sequences of {length} tokens, and {fitting} in all",
-    Verdict.UNKNOWN: "no verdict: give the memory of a device in spec.accelerator.memory or --accelerator-memory",
+    Verdict.UNKNOWN: "no verdict: the memory of a device is not told (spec.accelerator.memory or --accelerator-memory)",
 }
 
 

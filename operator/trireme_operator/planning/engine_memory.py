@@ -1,6 +1,6 @@
 """The settings of the engine that decide how much memory it takes: those with a type, the profile's, and flags.
 
-Flags that have become settings with a type are still looked for in ``extraArgs``, where a stored resource may have them.
+Flags that have become settings with a type are still looked for in ``extraArgs``: a stored resource may have them.
 
 Source of the defaults: vLLM 0.32.0, vllm/engine/arg_utils.py (get_batch_defaults) and vllm/config/cache.py.
 """

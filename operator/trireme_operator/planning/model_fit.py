@@ -49,9 +49,7 @@ def model_fit(cluster: InferenceCluster, shape: GroupGeometry, config: ModelConf
     device = device_bytes(cluster)
     engine = engine_memory(cluster, config.decoder, device=device)
     if engine.uncounted:
-        return _unknown(
-            cluster, f"{engine.uncounted} in spec.engine.extraArgs changes what is kept in a device's memory"
-        )
+        return _unknown(cluster, f"{engine.uncounted} of spec.engine changes what is kept in a device's memory")
     memory = memory_fit(config, config.decoder, cut, engine, device=device)
     if memory.verdict is Verdict.WEIGHTS_TOO_LARGE:
         raise InvalidResource(_too_large(config, config.decoder, cut, memory))
