@@ -278,9 +278,8 @@ def test_a_cut_that_vllm_would_refuse_is_refused_with_the_arithmetic(
 
 
 def test_whole_experts_need_not_be_divisible() -> None:
-    flag = {"engine": {"extraArgs": ["--enable-expert-parallel"]}, "parallelism": {"tensor": 8}}
-    name = "Qwen/Qwen3-30B-A3B-FP8"
-    assert fit(cluster(**flag), config(name)).memory is not None
+    name, engine = "Qwen/Qwen3-30B-A3B-FP8", {"extraArgs": ["--enable-expert-parallel"]}
+    assert fit(cluster(parallelism={"tensor": 8}, engine=engine), config(name)).memory is not None
     with pytest.raises(InvalidResource, match="width of an expert 768 / 8 = 96"):
         fit(cluster(parallelism={"tensor": 8}), config(name))
 
