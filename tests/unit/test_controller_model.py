@@ -46,6 +46,17 @@ async def test_a_model_that_can_not_be_cut_is_refused_by_its_field_and_nothing_i
     assert not made.kube.names(LEADER_WORKER_SET)
 
 
+async def test_a_change_that_can_not_be_cut_leaves_what_runs_and_is_looked_at_soon() -> None:
+    made = world(config(), parallelism={"tensor": 3, "pipeline": 1}, accelerator=GPU)
+    await made.reconcile()
+    before = made.kube.one(LEADER_WORKER_SET, "llm-zone-a")["spec"]
+    made.spec["parallelism"]["tensor"] = 2
+    made.observe_groups()
+    assert await made.reconcile() == UNSETTLED_SECONDS
+    assert made.condition("Accepted")["reason"] == "InvalidSpec"
+    assert made.kube.one(LEADER_WORKER_SET, "llm-zone-a")["spec"] == before
+
+
 async def test_weights_larger_than_a_device_are_refused() -> None:
     made = world(config(), parallelism={"tensor": 1}, accelerator=GPU | {"memory": "128Mi"})
     await made.reconcile()
