@@ -36,8 +36,10 @@ def held(worker: Any) -> dict[str, int]:
     runner = worker.model_runner
     size, seen = 0, set()
     for module in runner.model.modules():
-        if hasattr(module, "input_size_per_partition") and module.weight.numel() == 0:
-            size += module.input_size_per_partition * module.output_size_per_partition * module.weight.element_size()
+        if hasattr(module, "input_size") and module.weight.numel() == 0:
+            inputs = getattr(module, "input_size_per_partition", module.input_size)
+            outputs = getattr(module, "output_size_per_partition", module.output_size)
+            size += inputs * outputs * module.weight.element_size()
         for tensor in module.parameters(recurse=False):
             if tensor.numel() and tensor.data_ptr() not in seen:
                 seen.add(tensor.data_ptr())

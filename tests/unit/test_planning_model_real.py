@@ -81,5 +81,5 @@ def test_weights_and_cache_are_what_vllm_holds(raw: dict[str, Any], tensor: int,
     assert len(ranks) == tensor * pipeline
     for number, rank in enumerate(ranks):
         stage = fit.stages[number // tensor]
-        assert rank["weights"] == pytest.approx(stage.weights, rel=0.1)
-        assert rank["bytes"] / rank["tokens"] == pytest.approx(stage.kv_token, rel=0.1)
+        assert rank["weights"] == pytest.approx(stage.weights, rel=0.01)
+        assert rank["bytes"] / rank["tokens"] == pytest.approx(stage.kv_token, rel=0.01)
