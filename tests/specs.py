@@ -160,6 +160,12 @@ _MODEL = fields(
             region=pick(["eu-central-1"], ["", "a_b", "x" * 64, "\u00e9"]),
         )
     ),
+    config=seldom(
+        fields(
+            {"configMap": pick(["m", "m.json"], ["M", "", "m" * 254, "m\n"])},
+            key=pick(["config.json", "a_b"], ["a/b", "", "k" * 254]),
+        )
+    ),
 )
 _ENGINE = fields(
     {},
@@ -215,6 +221,7 @@ _COMMON: dict[str, Maker] = {
         {},
         resource=pick(["cpu", "nvidia.com/gpu"], ["gpu", "a/b", "a/b\n", "A/b", ""]),
         perPod=pick([1], [2, 3, 4, 6, 8, 64, 65]),
+        memory=mostly(one([None]), pick(["80Gi", 8], QUANTITIES), of=3),
     ),
     "resources": fields({}, requests=_COMPUTE, limits=_COMPUTE, sharedMemory=pick(["1Gi", 8], QUANTITIES)),
     "service": fields(

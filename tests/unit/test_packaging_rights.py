@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,9 @@ import yaml
 from e2e.cluster.controlplane import ControlPlane
 from scripts import chart
 from tests.integration.server import Hands, connected, gateway_crds, lws_crds, our_crds, running_operator, until
+from tests.unit.test_planning_model import SMOLLM2
 from trireme_operator.kube import (
+    CONFIG_MAP,
     CONTROLLER_REVISION,
     GATEWAY,
     HTTP_ROUTE,
@@ -58,6 +61,7 @@ def identity(plane: ControlPlane, release: str, *values: str) -> Path:
 def sample(namespace: str) -> dict[str, Any]:
     obj: dict[str, Any] = yaml.safe_load((ROOT / "samples" / "smollm2-pp2.yaml").read_text())
     obj["metadata"]["namespace"] = namespace
+    obj["spec"]["model"]["config"] = {"configMap": "smollm2"}
     return obj
 
 
@@ -83,9 +87,11 @@ async def test_the_charts_rights_are_enough_for_all_that_the_operator_does(
 
 
 async def work(hands: Hands, namespace: str) -> None:
-    """Everything that takes a right: create, report, read a gateway, see a change, repair it, prune."""
+    """Everything that takes a right: create, report, read a gateway and a model's config, repair, prune."""
     gateway = {"gatewayClassName": "x", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]}
     await hands.create(GATEWAY, {"metadata": {"name": "inference", "namespace": namespace}, "spec": gateway})
+    config = {"metadata": {"name": "smollm2", "namespace": namespace}, "data": {"config.json": json.dumps(SMOLLM2)}}
+    await hands.create(CONFIG_MAP, config)
     await hands.create(INFERENCE_CLUSTER, sample(namespace))
     for kind, count in CHILDREN.items():
         await until(partial(has, hands, kind, namespace, count))
@@ -100,6 +106,20 @@ async def work(hands: Hands, namespace: str) -> None:
     await hands.merge(INFERENCE_CLUSTER, namespace, "smollm2", {"spec": {"zones": live["spec"]["zones"][:1]}})
     await until(partial(has, hands, LEADER_WORKER_SET, namespace, 1))
     await until(partial(has, hands, SERVICE, namespace, 2))
+
+    for change, reason in ((31, "InvalidSpec"), (2, "Valid")):
+        await hands.merge(INFERENCE_CLUSTER, namespace, "smollm2", {"spec": {"parallelism": {"pipeline": change}}})
+        await until(partial(accepted, hands, namespace, reason))
+    await hands.merge(INFERENCE_CLUSTER, namespace, "smollm2", {"spec": {"model": {"config": {"configMap": "gone"}}}})
+    await until(partial(accepted, hands, namespace, "ModelConfigUnreadable"))
+
+
+async def accepted(hands: Hands, namespace: str, reason: str) -> bool:
+    live = await hands.api.get(INFERENCE_CLUSTER, namespace, "smollm2")
+    conditions = (live.get("status") or {}).get("conditions") or []
+    seen = [item for item in conditions if item["type"] == "Accepted"]
+    generation = live["metadata"]["generation"]
+    return any(item["reason"] == reason and item["observedGeneration"] == generation for item in seen)
 
 
 async def children(hands: Hands, kind: Kind, namespace: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,16 +10,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from trireme_operator.api import InferenceCluster
-from trireme_operator.cli.output import fail, note
+from trireme_operator.api import InferenceCluster, InvalidResource
+from trireme_operator.cli.output import Exit, fail, note
 from trireme_operator.planning import (
     MemoryFit,
     ModelConfig,
     ModelFit,
     UnreadableConfigError,
     Verdict,
+    geometry,
     gib,
     look_up,
+    model_fit,
     read_text,
 )
 
@@ -36,7 +39,7 @@ _WORDS = {
     Verdict.NO_ROOM_FOR_ONE_SEQUENCE: "too small: no sequence of the greatest length fits, the engine would not start",
     Verdict.ROOM_FOR_SOME_SEQUENCES: "starts: of {wanted} sequences of {length} tokens, {fitting} fit at a time",
     Verdict.FITS: "fits: all of {wanted} sequences of {length} tokens, and {fitting} in all",
-    Verdict.UNKNOWN: "no verdict: give the memory of a device in spec.accelerator.memory or --accelerator-memory",
+    Verdict.UNKNOWN: "no verdict: the memory of a device is not told (spec.accelerator.memory or --accelerator-memory)",
 }
 
 
@@ -62,6 +65,23 @@ def known_config(cluster: InferenceCluster, given: ModelConfig | None, name: str
         " --model-config to judge it here"
     )
     return None
+
+
+def fits(clusters: Sequence[InferenceCluster], given: ModelConfig | None) -> list[ModelFit]:
+    """What is known of each resource's model; ends the program when the operator would refuse one because of it."""
+    found = []
+    refused = False
+    for cluster in clusters:
+        name = cluster.metadata.name
+        try:
+            found.append(model_fit(cluster, geometry(cluster), known_config(cluster, given, name)))
+        except InvalidResource as error:
+            refused = True
+            for violation in error.violations:
+                note(f"{name}: {violation}")
+    if refused:
+        raise typer.Exit(Exit.INVALID)
+    return found
 
 
 def memory_data(fit: ModelFit) -> dict[str, Any]:

@@ -9,19 +9,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from trireme_operator.api import InferenceCluster, InvalidResource
+from trireme_operator.api import InferenceCluster
 from trireme_operator.api.quantity import PATTERN
 from trireme_operator.api.resource import CPU
 from trireme_operator.cli import plan_settings
-from trireme_operator.cli.model import ModelConfigOption, known_config, memory_data, memory_table, read_model_config
-from trireme_operator.cli.output import Exit, Format, fail, note, out, valid, write
+from trireme_operator.cli.model import ModelConfigOption, fits, memory_data, memory_table, read_model_config
+from trireme_operator.cli.output import Format, fail, out, valid, write
 from trireme_operator.planning import (
     ClusterPlan,
-    ModelConfig,
-    ModelFit,
     PodRanks,
     ZonePlan,
-    model_fit,
     pod_ranks,
     revision_name,
 )
@@ -46,16 +43,13 @@ def plan(
     """
     config = read_model_config(model_config)
     clusters = [_with_memory(cluster, accelerator_memory) for cluster in valid(files, namespace=namespace)]
-    plans = [(cluster, planned := plan_of(cluster), _fit(cluster, planned, config)) for cluster in clusters]
-    if any(fit is None for _, _, fit in plans):
-        raise typer.Exit(Exit.INVALID)
-    fitting = [(cluster, planned, fit) for cluster, planned, fit in plans if fit is not None]
+    plans = [(cluster, plan_of(cluster), fit) for cluster, fit in zip(clusters, fits(clusters, config), strict=True)]
     if output is Format.TABLE:
-        for cluster, planned, fit in fitting:
+        for cluster, planned, fit in plans:
             _table(out(), cluster, planned)
             memory_table(out(), fit)
     else:
-        write([data(cluster, planned) | {"memory": memory_data(fit)} for cluster, planned, fit in fitting], output)
+        write([data(cluster, planned) | {"memory": memory_data(fit)} for cluster, planned, fit in plans], output)
 
 
 def _with_memory(cluster: InferenceCluster, memory: str | None) -> InferenceCluster:
@@ -69,17 +63,6 @@ def _with_memory(cluster: InferenceCluster, memory: str | None) -> InferenceClus
         fail("--accelerator-memory is the memory of a device, and ranks with accelerator.resource cpu have none")
     spec = cluster.spec.model_copy(update={"accelerator": accelerator.model_copy(update={"memory": memory})})
     return cluster.model_copy(update={"spec": spec})
-
-
-def _fit(cluster: InferenceCluster, planned: ClusterPlan, config: ModelConfig | None) -> ModelFit | None:
-    """What is known of the model; None when the resource is refused because of it, which is told."""
-    name = cluster.metadata.name
-    try:
-        return model_fit(cluster, planned.geometry, known_config(cluster, config, name))
-    except InvalidResource as refused:
-        for violation in refused.violations:
-            note(f"{name}: {violation}")
-        return None
 
 
 def data(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, Any]:

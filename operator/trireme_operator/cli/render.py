@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from trireme_operator.api.labels import ANNOTATION_HASH
+from trireme_operator.cli.model import fits
 from trireme_operator.cli.output import Format, out, valid, write
 from trireme_operator.planning import plan, weights
 from trireme_operator.rendering import Settings, children
@@ -44,7 +45,9 @@ def render(
     """
     settings = Settings(launcher_image=launcher_image, image_pull_policy=launcher_pull_policy.value)
     found = []
-    for cluster in valid(files, namespace=namespace):
+    clusters = valid(files, namespace=namespace)
+    fits(clusters, None)
+    for cluster in clusters:
         planned = plan(cluster)
         found += children(cluster, planned, settings, weights(planned, ready={}, live=None))
     if output is not Format.TABLE:

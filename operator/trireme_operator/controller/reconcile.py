@@ -79,11 +79,12 @@ class Reconciler:
             wanted = plan(cluster)
             model = await check_model(self._api, cluster, wanted.geometry)
         except InvalidResource as error:
+            soon = UNSETTLED_SECONDS if _reads_config(raw) else RESYNC_SECONDS
             accepted = await last_accepted(self._api, raw)
             if accepted is not None:
-                return await self._bring_about(raw, *accepted, refusal=error)
+                return min(soon, await self._bring_about(raw, *accepted, refusal=error))
             await write_if_changed(self._api, raw, compute_invalid(raw, error, self._clock()))
-            return UNSETTLED_SECONDS if _reads_config(raw) else RESYNC_SECONDS
+            return soon
         return await self._bring_about(raw, cluster, wanted, model)
 
     async def _bring_about(

@@ -15,6 +15,7 @@ import functools
 from typing import Any, Final
 
 from trireme_operator.planning.model_config import ModelConfig, read_config
+from trireme_operator.planning.source import SourceKind, source_of
 
 _FP8_BLOCKS: Final = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
 
@@ -138,8 +139,8 @@ def look_up(source: str) -> ModelConfig | None:
 
     The Hub's names are the same in any case. A revision is taken to have the dimensions of the latest one.
     """
-    scheme, _, rest = source.partition("://")
-    return _by_name().get(rest.partition("@")[0].casefold()) if scheme == "hf" else None
+    found = source_of(source)
+    return _by_name().get(found.name.casefold()) if found.kind is SourceKind.HUB else None
 
 
 @functools.cache

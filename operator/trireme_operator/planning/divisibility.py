@@ -2,7 +2,8 @@
 
 Sources, all of vLLM 0.32.0: verify_with_parallel_config in vllm/config/model.py (attention heads), QKVParallelLinear in
 vllm/model_executor/layers/linear.py (heads of keys and values), vocab_parallel_embedding.py beside it (vocabulary),
-fused_moe/config.py (experts), validate_fp8_block_shape in quantization/utils/fp8_utils.py (blocks).
+fused_moe/config.py (experts), validate_fp8_block_shape in quantization/utils/fp8_utils.py (blocks). Blocks that lie
+across a cut are refused where the input of a layer is cut; where outputs or experts are, vLLM takes them.
 """
 
 from __future__ import annotations
@@ -53,10 +54,12 @@ def _tensor(config: ModelConfig, tensor: int, replicas: int, *, whole: bool) -> 
     if decoder.latent is None:
         yield from _kv_heads(decoder.kv_heads, tensor)
     yield from _indivisible(padded_vocabulary(decoder.vocabulary), tensor, "rows of the padded vocabulary")
-    for width, what in _widths(decoder):
+    for width, what in _widths(config, decoder):
         yield from _width(decoder, width, tensor, what)
     if decoder.experts is not None and not whole:
-        yield from _width(decoder, decoder.experts.width, tensor * replicas, "width of an expert")
+        ranks, width = tensor * replicas, decoder.experts.width
+        if width % ranks:
+            yield f"width of an expert {width} / {ranks} leaves {width % ranks}"
 
 
 def _kv_heads(kv_heads: int, tensor: int) -> Iterator[str]:
@@ -67,7 +70,10 @@ def _kv_heads(kv_heads: int, tensor: int) -> Iterator[str]:
         yield f"{tensor} ranks / {kv_heads} heads of keys and values leaves {tensor % kv_heads}"
 
 
-def _widths(decoder: Decoder) -> Iterator[tuple[int, str]]:
+def _widths(config: ModelConfig, decoder: Decoder) -> Iterator[tuple[int, str]]:
+    """Inputs of layers that are cut by their input."""
+    head = decoder.head if decoder.latent is None else decoder.latent.value
+    yield config.attention_heads * head, "width of attention"
     experts = decoder.experts
     if experts is None or experts.dense:
         yield decoder.width, "feed-forward width"
@@ -76,15 +82,14 @@ def _widths(decoder: Decoder) -> Iterator[tuple[int, str]]:
 
 
 def _width(decoder: Decoder, width: int, ranks: int, what: str) -> Iterator[str]:
-    """A rank's part of a layer that has one scale a block must be whole blocks."""
+    """A rank's part of an input that has one scale a block must be whole blocks."""
     quantization = decoder.quantization
     if width % ranks:
         yield f"{what} {width} / {ranks} leaves {width % ranks}"
     elif ranks > 1 and quantization is not None and quantization.block is not None:
-        part = width // ranks
-        for side in sorted(set(quantization.block)):
-            if part % side:
-                yield f"{what} {width} / {ranks} = {part}, no whole number of blocks of {side} ({quantization.method})"
+        part, side = width // ranks, quantization.block[1]
+        if part % side:
+            yield f"{what} {width} / {ranks} = {part}, no whole number of blocks of {side} ({quantization.method})"
 
 
 def _indivisible(amount: int, tensor: int, what: str) -> Iterator[str]:

@@ -1,15 +1,18 @@
-"""The settings of the engine that decide how much memory it takes, from typed fields and from ``extraArgs``.
+"""The settings of the engine that decide how much memory it takes: those with a type, the profile's, and flags.
+
+Flags that have become settings with a type are still looked for in ``extraArgs``: a stored resource may have them.
 
 Source of the defaults: vLLM 0.32.0, vllm/engine/arg_utils.py (get_batch_defaults) and vllm/config/cache.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trireme_operator.api.engine import Engine
+from trireme_operator.api import InferenceCluster
+from trireme_operator.planning.engine_settings import engine_settings
 from trireme_operator.planning.model_config import Decoder
 from trireme_operator.planning.quantization import FP8, Quantization
 
@@ -28,6 +31,7 @@ _UNCOUNTED: Final = (
     "--offload-backend",
     "--offload-group-size",
 )
+_FLAGS: Final = {"dtype": "--dtype", "quantization": "--quantization", "kvCacheDtype": "--kv-cache-dtype"}
 """Flags that change what is loaded, or where to, in ways that are not counted here."""
 
 
@@ -36,7 +40,7 @@ class EngineMemory:
     """What the engine was told: bytes of a weight that isn't quantized and of a number in the KV cache, tokens of a
     sequence, sequences and tokens of a step, and the share of a device that it may use.
 
-    ``uncounted`` names a flag because of which nothing can be told; empty when all can.
+    ``uncounted`` names a flag or setting because of which nothing can be told; empty when all can.
     """
 
     value_bytes: int
@@ -50,30 +54,35 @@ class EngineMemory:
     uncounted: str
 
 
-def engine_memory(engine: Engine, decoder: Decoder, *, device: int | None) -> EngineMemory:
+def engine_memory(cluster: InferenceCluster, decoder: Decoder, *, device: int | None) -> EngineMemory:
     """The settings for a model on devices with so many bytes; None stands for a large one."""
-    arguments, config = engine.extra_args, engine.config
-    value_bytes = 4 if argument(arguments, "--dtype") in {"float32", "float"} else 2
+    arguments = cluster.spec.engine.extra_args
+    made = {setting.name: setting.value for setting in engine_settings(cluster)}
+    value_bytes = 4 if _text(made, arguments, "dtype") in {"float32", "float"} else 2
     tokens, sequences = _defaults(device)
-    batched = config.max_num_batched_tokens or tokens
+    batched = int(made.get("maxNumBatchedTokens", tokens))
     uncounted = next((flag for flag in _UNCOUNTED if argument(arguments, flag) is not None), "")
-    asked = argument(arguments, "--quantization") or argument(arguments, "-q")
+    asked = _text(made, arguments, "quantization") or argument(arguments, "-q")
     quantization = decoder.quantization
-    if quantization is None and asked is not None:
+    if quantization is None and asked:
         quantization = FP8 if asked == "fp8" else None
-        uncounted = uncounted or ("" if asked == "fp8" else "--quantization")
-    kv_type = argument(arguments, "--kv-cache-dtype") or "auto"
+        uncounted = uncounted or ("" if asked == "fp8" else f"quantization {asked}")
     return EngineMemory(
         value_bytes=value_bytes,
-        kv_bytes=1 if kv_type.startswith("fp8") else value_bytes,
+        kv_bytes=1 if _text(made, arguments, "kvCacheDtype").startswith("fp8") else value_bytes,
         quantization=quantization,
-        length=config.max_model_len or decoder.length,
-        sequences=min(config.max_num_seqs or sequences, batched),
+        length=int(made.get("maxModelLen", decoder.length)),
+        sequences=min(int(made.get("maxNumSeqs", sequences)), batched),
         batched_tokens=batched,
-        percent=config.gpu_memory_percent or DEFAULT_MEMORY_PERCENT,
+        percent=int(made.get("gpuMemoryPercent", DEFAULT_MEMORY_PERCENT)),
         whole_experts=argument(arguments, "--enable-expert-parallel") is not None,
         uncounted=uncounted,
     )
+
+
+def _text(made: Mapping[str, int | bool | str], arguments: Sequence[str], name: str) -> str:
+    """A setting by its field or, where that is not set, by its flag; empty when neither is there."""
+    return str(made.get(name) or argument(arguments, _FLAGS[name]) or "")
 
 
 def argument(arguments: Sequence[str], flag: str) -> str | None:

@@ -163,7 +163,7 @@ def _experts(fields: _Fields, model_type: str, layers: int) -> Experts | None:
         case "mixtral":
             count, width, dense, shared = "num_local_experts", "intermediate_size", frozenset[int](), 0
         case "qwen3_moe":
-            only = fields.raw.get("mlp_only_layers") or []
+            only = fields.wholes("mlp_only_layers")
             step = fields.whole("decoder_sparse_step", default=1)
             dense = frozenset(layer for layer in every if layer in only or (layer + 1) % step)
             count, width, shared = "num_experts", "moe_intermediate_size", 0
@@ -195,6 +195,12 @@ class _Fields:
             shown = str(value)[:_SHOWN_CHARACTERS]
             raise UnreadableConfigError(f"{name} is {shown}: it must be a whole number from {least} to {most}")
         return value
+
+    def wholes(self, name: str) -> frozenset[int]:
+        value = self.raw.get(name) or []
+        if isinstance(value, list) and all(isinstance(each, int) for each in value):
+            return frozenset(value)
+        raise UnreadableConfigError(f"{name} is {str(value)[:_SHOWN_CHARACTERS]}: it must be a list of whole numbers")
 
     def flag(self, name: str) -> bool:
         return self.raw.get(name) is True

@@ -36,7 +36,7 @@ def model_fit(cluster: InferenceCluster, shape: GroupGeometry, config: ModelConf
 
     """
     if argument(cluster.spec.engine.extra_args, "--hf-overrides") is not None:
-        return _unknown(cluster, "--hf-overrides in spec.engine.extraArgs may change the model's dimensions")
+        return _unknown(cluster, "--hf-overrides of spec.engine may change the model's dimensions")
     if config is None:
         why = "nothing is known of the model's dimensions: name a ConfigMap with its config.json in spec.model.config"
         return _unknown(cluster, why)
@@ -47,11 +47,9 @@ def model_fit(cluster: InferenceCluster, shape: GroupGeometry, config: ModelConf
     if config.decoder is None:
         return _unknown(cluster, config.note)
     device = device_bytes(cluster)
-    engine = engine_memory(cluster.spec.engine, config.decoder, device=device)
+    engine = engine_memory(cluster, config.decoder, device=device)
     if engine.uncounted:
-        return _unknown(
-            cluster, f"{engine.uncounted} in spec.engine.extraArgs changes what is kept in a device's memory"
-        )
+        return _unknown(cluster, f"{engine.uncounted} of spec.engine changes what is kept in a device's memory")
     memory = memory_fit(config, config.decoder, cut, engine, device=device)
     if memory.verdict is Verdict.WEIGHTS_TOO_LARGE:
         raise InvalidResource(_too_large(config, config.decoder, cut, memory))
