@@ -5,7 +5,9 @@ CHANGELOG.md names it: the first heading with a version, and below it the line `
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,13 @@ ROOT = Path(__file__).parents[1]
 _RELEASE = re.compile(
     r"^## (?P<version>\d+\.\d+\.\d+)\b[^\n]*\n+Last commit: `(?P<commit>[0-9a-f]{40})`$", re.MULTILINE
 )
+_BUILD = """
+import json, sys
+from e2e import images
+
+with open(sys.argv[1], "w") as answer:
+    json.dump(str(images.build("operator")["operator"]), answer)
+"""
 
 
 class PreviousReleaseError(RuntimeError):
@@ -67,3 +76,15 @@ def unpack(release: Release, into: Path) -> Path:
         files.extractall(into, filter="data")
     archive.unlink()
     return into
+
+
+def build_operator(files: Path) -> Path:
+    """The archive of the operator's image, built from a release's files by the release's own build.
+
+    Raises:
+        CommandError: the build failed.
+
+    """
+    answer = files.with_suffix(".json")
+    run([sys.executable, "-c", _BUILD, answer], cwd=files, env={"PYTHONPATH": str(files)})
+    return Path(json.loads(answer.read_text(encoding="utf-8")))
