@@ -37,19 +37,24 @@ def load(cluster: Cluster, *targets: str, nodes: tuple[str, ...] = ()) -> None:
             cluster.load_image(archive, nodes=nodes)
 
 
-def install_trireme(cluster: Cluster) -> None:
-    """``helm upgrade --install`` of the chart with the images built here, under Pod Security ``restricted``."""
+def install_trireme(
+    cluster: Cluster, *, chart: Path = CHART, operator: Path | None = None, values: tuple[str, ...] = ()
+) -> None:
+    """``helm upgrade --install`` of the chart with the images built here, under Pod Security ``restricted``.
+
+    For an earlier release: its ``chart``, and the archive of its ``operator``, which must be on the nodes.
+    """
     with step("install Trireme with Helm", expected_seconds=15):
         namespace(cluster, NAMESPACE)
         # Helm installs CRDs once and never again: a cluster of yesterday gets today's this way, as users do it.
-        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(chart / "crds"))
         release = Release(cluster, "trireme", NAMESPACE)
         release.recover()
         # The tag stays "dev": what makes the Deployment roll is the name of the archive, which has its content's key.
-        build = images.build("operator")["operator"].parent.name
-        values = ("image.tag=dev", "launcher.image.tag=dev", f"podAnnotations.trireme\\.dev/build={build}")
-        flags = [item for value in values for item in ("--set-string", value)]
-        release.helm("upgrade", "--install", release.name, str(CHART), "--wait", "--timeout", "120s", *flags)
+        build = (operator or images.build("operator")["operator"]).parent.name
+        wanted = ("image.tag=dev", "launcher.image.tag=dev", f"podAnnotations.trireme\\.dev/build={build}", *values)
+        flags = [item for value in wanted for item in ("--set-string", value)]
+        release.helm("upgrade", "--install", release.name, str(chart), "--wait", "--timeout", "120s", *flags)
 
 
 def namespace(cluster: Cluster, name: str) -> None:

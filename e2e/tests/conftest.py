@@ -23,6 +23,7 @@ ORDER = (
     "test_components",
     "test_local_cluster",
     "test_reconcile",
+    "test_upgrade",  # installs another version for a while
     "test_cluster",  # stops nodes and cuts zones
 )
 """The modules in the order in which they share one cluster."""

@@ -76,14 +76,17 @@ class Hands:
         for path in paths:
             await until(functools.partial(self._established, path))
 
-    async def allow_operator(self, user: str = OPERATOR_USER) -> None:
-        """Give a user the rights that the chart gives the operator, and no other.
+    async def allow_operator(self, user: str = OPERATOR_USER, *, source: Path = ROOT) -> None:
+        """Give a user the rights that the chart of a checkout gives the operator, and no other.
 
         Those in the operator's own namespace only if that exists: who takes no Lease has no use for them.
         """
         subject = {"apiGroup": _RBAC, "kind": "User", "name": user}
         for scope, binding_kind in ((CLUSTER_ROLE, BINDING), (ROLE, ROLE_BINDING)):
-            role = yaml.safe_load((ROOT / f"manifests/base/{scope.kind.lower()}.yaml").read_text())
+            file = source / f"manifests/base/{scope.kind.lower()}.yaml"
+            if not file.exists():
+                continue  # the first release asked for none in its own namespace
+            role = yaml.safe_load(file.read_text())
             reference = {"apiGroup": _RBAC, "kind": scope.kind, "name": role["metadata"]["name"]}
             metadata = {"name": user} | ({"namespace": role["metadata"]["namespace"]} if scope is ROLE else {})
             binding: Obj = {"apiVersion": f"{_RBAC}/v1", "kind": binding_kind.kind, "metadata": metadata}
@@ -178,16 +181,24 @@ async def condition(hands: Hands, namespace: str, kind: str, name: str = "llm") 
 
 
 class Operator:
-    """The operator's real process against an API server."""
+    """The operator's real process against an API server, with the code of a checkout."""
 
     def __init__(
-        self, kubeconfig: Path, log: Path, *, namespaces: str = "", lease: str = "", identity: str = ""
+        self,
+        kubeconfig: Path,
+        log: Path,
+        *,
+        namespaces: str = "",
+        lease: str = "",
+        identity: str = "",
+        source: Path = ROOT,
+        launcher_image: str = LAUNCHER_IMAGE,
     ) -> None:
         self.log = log
         self._environment = os.environ | {
             "KUBECONFIG": str(kubeconfig),
-            "PYTHONPATH": str(ROOT / "operator"),
-            "TRIREME_LAUNCHER_IMAGE": LAUNCHER_IMAGE,
+            "PYTHONPATH": str(source / "operator"),
+            "TRIREME_LAUNCHER_IMAGE": launcher_image,
             "TRIREME_NAMESPACES": namespaces,
             "TRIREME_LEASE": lease,
             "TRIREME_IDENTITY": identity,
@@ -270,8 +281,18 @@ class Operator:
 
 
 @contextlib.contextmanager
-def running_operator(kubeconfig: Path, log: Path, *, namespaces: str = "", lease: str = "") -> Iterator[Operator]:
-    operator = Operator(kubeconfig, log, namespaces=namespaces, lease=lease)
+def running_operator(
+    kubeconfig: Path,
+    log: Path,
+    *,
+    namespaces: str = "",
+    lease: str = "",
+    source: Path = ROOT,
+    launcher_image: str = LAUNCHER_IMAGE,
+) -> Iterator[Operator]:
+    operator = Operator(
+        kubeconfig, log, namespaces=namespaces, lease=lease, source=source, launcher_image=launcher_image
+    )
     operator.start()
     try:
         yield operator

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -42,6 +43,16 @@ def canonical(quantity: int | str) -> str:
         ValueError: the text is no quantity, or longer than any sensible one.
 
     """
+    return _canonical_text(quantity) if isinstance(quantity, str) else _canonical(quantity)
+
+
+@lru_cache(maxsize=1024)
+def _canonical_text(quantity: str) -> str:
+    """The same few texts come back with every look at every resource, and exact fractions take their time."""
+    return _canonical(quantity)
+
+
+def _canonical(quantity: int | str) -> str:
     found = _parts(quantity)
     sign, digits, unit = found[1], Fraction(found[2]), found[3] or ""
     value = digits * _factor(unit)

@@ -100,7 +100,7 @@ def change_to(found: History, to: str | None) -> Change:
         )
     chosen = target.name if target.name != inputs_name(cluster) else None
     operations = [*edits.spec_edits(before, after), *edits.rendering_edits(found.raw, chosen)]
-    return Change(target, before, after, operations if found.wanted != target.name else [])
+    return Change(target, before, after, operations)
 
 
 def _target(found: History, to: str | None) -> Revision:
