@@ -77,7 +77,7 @@ check-spelling:
 .PHONY: integration
 integration: bootstrap ## Tests on a real API server and etcd, without nodes
 	@mkdir -p $(RESULTS)
-	@$(PY) -m pytest -m integration --junitxml=$(RESULTS)/integration.xml tests
+	@$(PY) -m pytest -m integration -n 2 --dist loadfile --junitxml=$(RESULTS)/integration.xml tests
 
 .PHONY: e2e
 e2e: bootstrap ## Tests on the real cluster, which stays up afterwards (`make down` ends it)

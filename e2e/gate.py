@@ -63,7 +63,17 @@ def phases(folder: Path) -> tuple[Phase, ...]:
         Phase("images", (python, "-m", "e2e.images", "build"), 3600, needs=("programs",)),
         Phase(
             "integration",
-            (*pytest, "-m", "integration", f"--junitxml={folder / 'integration.xml'}", "tests"),
+            (
+                *pytest,
+                "-m",
+                "integration",
+                "-n",
+                "2",
+                "--dist",
+                "loadfile",
+                f"--junitxml={folder / 'integration.xml'}",
+                "tests",
+            ),
             1800,
             needs=("programs",),
             tests=("integration.xml",),

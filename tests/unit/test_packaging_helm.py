@@ -83,7 +83,7 @@ def test_with_namespaces_the_operator_has_rights_there_only() -> None:
     found = by_identity(objects)
     cluster_wide = [name for rule in found["ClusterRole", "", "trireme"]["rules"] for name in rule["resources"]]
 
-    assert sorted(cluster_wide) == ["customresourcedefinitions", "gateways", "namespaces"]
+    assert sorted(cluster_wide) == ["gateways"]
     for namespace in ("genai", "staging"):
         granted = [name for rule in found["Role", namespace, "trireme"]["rules"] for name in rule["resources"]]
         assert {"inferenceclusters", "leaderworkersets", "pods", "httproutes"} <= set(granted)
