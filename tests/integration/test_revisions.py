@@ -178,7 +178,7 @@ async def test_an_upgrade_of_the_rendering_is_a_choice_that_a_sync_keeps_and_a_r
     await world.reconcile()
     assert (await world.images())[0] == NEWER
     first, second = await world.history()
-    assert (first["inputs"] if "inputs" in first else first["zones"], second["zones"]) == ([], ["zone-a", "zone-b"])
+    assert (first["zones"], second["zones"]) == ([], ["zone-a", "zone-b"])
     assert {change["path"].partition(".")[0] for change in second["changes"]} == {"template"}
 
     back = await world.trireme("rollback", "llm", "--to", "1", "--yes")
