@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from typing import Any
 
 import pytest
 
 from tests.unit.controller_samples import NAMESPACE
 from tests.unit.test_controller_reconcile import World
+from trireme_operator.api import Violation
 from trireme_operator.api.labels import ANNOTATION_ACCEPTED, ANNOTATION_RENDERING, ANNOTATION_REVISION
-from trireme_operator.controller import accepted
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
     HTTP_ROUTE,
@@ -28,6 +29,7 @@ from trireme_operator.kube import (
 from trireme_operator.rendering import Settings
 from trireme_operator.rendering.service_account import ACCEPTED_LIMIT_BYTES
 
+api_parse = sys.modules["trireme_operator.api.parse"]  # its name is that of its function
 REFUSED: Obj = {"spec": {"hostNetwork": True}}
 NEWER = Settings(launcher_image="trireme.dev/runtime:2")
 
@@ -139,8 +141,52 @@ async def test_what_is_remembered_and_unusable_is_not_used(spoil: Any) -> None:
 
 async def test_somebody_elses_account_is_not_believed() -> None:
     world = await settled()
+    world.spec["podTemplate"] = REFUSED
     world.kube.one(SERVICE_ACCOUNT, "llm-engine")["metadata"]["ownerReferences"] = []
-    assert await accepted.last_accepted(world.kube, world.kube.one(INFERENCE_CLUSTER, "llm")) is None
+    await world.reconcile()
+    assert world.condition("Available")["status"] == "Unknown"
+
+
+@pytest.fixture
+def stricter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later version of the operator has a rule that every resource breaks."""
+    broken = Violation("spec.podTemplate", "is not what it used to be")
+    monkeypatch.setattr(api_parse, "overlay_violations", lambda spec: [broken])
+
+
+@pytest.mark.parametrize("remembered", [True, False], ids=["remembered", "of an operator that remembered nothing"])
+async def test_a_stricter_operator_stops_no_repair(
+    remembered: bool, stricter: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(api_parse, "overlay_violations", lambda spec: [])
+        world = await settled()
+    if not remembered:
+        del world.kube.one(SERVICE_ACCOUNT, "llm-engine")["metadata"]["annotations"][ANNOTATION_ACCEPTED]
+    world.settings = NEWER
+    before = copy.deepcopy(live(world, "zone-a")["spec"])
+    lose(world, LEADER_WORKER_SET, "llm-zone-a")
+    live(world, "zone-b")["spec"]["leaderWorkerTemplate"]["size"] = 7
+    await world.reconcile()
+    assert "is not what it used to be" in world.condition("Accepted")["message"]
+    assert world.condition("Available")["status"] == "True"
+    assert live(world, "zone-a")["spec"] == before
+    assert live(world, "zone-b")["spec"]["leaderWorkerTemplate"]["size"] == 2
+    assert await world.writes() == []
+
+
+async def test_what_only_an_earlier_version_accepted_is_never_rendered(
+    stricter: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(api_parse, "overlay_violations", lambda spec: [])
+        world = await settled()
+    for kind in (CONTROLLER_REVISION, LEADER_WORKER_SET):
+        for name in world.kube.names(kind):
+            lose(world, kind, name)
+    await world.reconcile()
+    assert world.kube.names(LEADER_WORKER_SET) == set()
+    assert world.kube.names(CONTROLLER_REVISION) == set()
 
 
 async def test_a_spec_that_no_annotation_can_hold_is_served_and_not_remembered() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trireme_operator.api.conditions import ConditionType, Reason, WeightReason
 from trireme_operator.api.crd import crd
-from trireme_operator.api.parse import parse
+from trireme_operator.api.parse import parse, read
 from trireme_operator.api.resource import API_VERSION, GROUP, KIND, PLURAL, VERSION, InferenceCluster, ObjectMeta, Spec
 from trireme_operator.api.status import Condition, PlanStatus, Status, ZoneStatus
 from trireme_operator.api.violations import InvalidResource, Violation
@@ -29,4 +29,5 @@ __all__ = [
     "ZoneStatus",
     "crd",
     "parse",
+    "read",
 ]

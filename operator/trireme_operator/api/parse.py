@@ -17,7 +17,7 @@ _SHOWN_CHARACTERS = 80
 
 
 def parse(raw: Mapping[str, Any]) -> InferenceCluster:
-    """Read a resource; its status is not looked at.
+    """Read a resource and judge it; its status is not looked at.
 
     Types, bounds and names of fields are checked as the schema has them (an old API server or a client that switched
     validation off may let others through), and what the schema can't see: the inside of ``podTemplate``. The rules in
@@ -27,16 +27,28 @@ def parse(raw: Mapping[str, Any]) -> InferenceCluster:
         InvalidResource: with every violation found.
 
     """
-    document = {key: value for key, value in raw.items() if key != "status"}
-    try:
-        # By way of JSON, because strict Python input would want enums and tuples that JSON doesn't have.
-        cluster = InferenceCluster.model_validate_json(json.dumps(document), strict=True)
-    except ValidationError as error:
-        raise InvalidResource(*(_violation(detail) for detail in error.errors(include_url=False))) from None
+    cluster = read(raw)
     found = overlay_violations(cluster.spec)
     if found:
         raise InvalidResource(*found)
     return cluster
+
+
+def read(raw: Mapping[str, Any]) -> InferenceCluster:
+    """Read a resource that was judged before, perhaps by an earlier version with other rules.
+
+    What is in its ``podTemplate`` may not be rendered, only what was stored when it was judged.
+
+    Raises:
+        InvalidResource: it is not of this version's schema.
+
+    """
+    document = {key: value for key, value in raw.items() if key != "status"}
+    try:
+        # By way of JSON, because strict Python input would want enums and tuples that JSON doesn't have.
+        return InferenceCluster.model_validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        raise InvalidResource(*(_violation(detail) for detail in error.errors(include_url=False))) from None
 
 
 def _violation(detail: ErrorDetails) -> Violation:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from trireme_operator import rendering
 from trireme_operator.api import ConditionType, InferenceCluster, InvalidResource, Reason, parse
-from trireme_operator.controller.accepted import last_accepted
+from trireme_operator.controller.accepted import Accepted, last_accepted
 from trireme_operator.controller.children import ensure, ensure_replicas, prune
 from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.groups import Group, groups_of
@@ -18,7 +18,7 @@ from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
 from trireme_operator.controller.routes import read_gateways
-from trireme_operator.controller.scope import OutdatedError, Scope
+from trireme_operator.controller.scope import Children, OutdatedError, Scope
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
 from trireme_operator.kube import (
@@ -80,28 +80,32 @@ class Reconciler:
             model = await check_model(self._api, cluster, wanted.geometry)
         except InvalidResource as error:
             soon = UNSETTLED_SECONDS if _reads_config(raw) else RESYNC_SECONDS
-            accepted = await last_accepted(self._api, raw)
+            accepted = last_accepted(raw, self._children(raw))
             if accepted is not None:
-                return min(soon, await self._bring_about(raw, *accepted, refusal=error))
+                return min(soon, await self._go_on(raw, accepted, error))
             await write_if_changed(self._api, raw, compute_invalid(raw, error, self._clock()))
             return soon
-        return await self._bring_about(raw, cluster, wanted, model)
+        scope = self._scope(raw, cluster, model)
+        return await self._bring_about(raw, scope, wanted)
+
+    async def _go_on(self, raw: Obj, accepted: Accepted, refusal: InvalidResource) -> float:
+        """As before the spec was refused."""
+        scope = self._scope(raw, accepted.cluster, ModelCheck())
+        scope.may_render = accepted.judged
+        return await self._bring_about(raw, scope, accepted.plan, refusal=refusal)
+
+    def _children(self, raw: Obj) -> Children:
+        return self._store.children(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+
+    def _scope(self, raw: Obj, cluster: InferenceCluster, model: ModelCheck) -> Scope:
+        settled = (raw.get("status") or {}).get("observedGeneration") is not None
+        return Scope(self._api, cluster, self._children(raw), model, settled)
 
     async def _bring_about(
-        self,
-        raw: Obj,
-        cluster: InferenceCluster,
-        wanted: ClusterPlan,
-        model: ModelCheck | None = None,
-        *,
-        refusal: InvalidResource | None = None,
+        self, raw: Obj, scope: Scope, wanted: ClusterPlan, *, refusal: InvalidResource | None = None
     ) -> float:
-        metadata = cluster.metadata
-        children = self._store.children(Key(metadata.namespace, metadata.name))
-        settled = (raw.get("status") or {}).get("observedGeneration") is not None
-        scope = Scope(self._api, cluster, children, model or ModelCheck(), settled)
         zones = _views(scope, wanted)
-        reading = asyncio.create_task(read_gateways(self._api, cluster))
+        reading = asyncio.create_task(read_gateways(self._api, scope.cluster))
         try:
             template = await self._apply(scope, wanted, zones)
             await _prune(scope, wanted)
@@ -109,7 +113,9 @@ class Reconciler:
         finally:
             reading.cancel()
         live = raw.get("status") or {}
-        conditions = Conditions(live.get("conditions") or [], generation=cluster.metadata.generation, now=self._clock())
+        conditions = Conditions(
+            live.get("conditions") or [], generation=scope.cluster.metadata.generation, now=self._clock()
+        )
         status = compute(scope, wanted, zones, gateways, conditions, template=template, refusal=refusal)
         await write_if_changed(self._api, raw, status)
         if scope.errors:

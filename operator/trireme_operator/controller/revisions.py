@@ -32,9 +32,9 @@ class Template:
 
 
 async def ensure_revision(scope: Scope, plan: ClusterPlan, settings: rendering.Settings) -> Template | None:
-    """The template of the resource's inputs, stored first. None when it could not be stored: nothing may use it."""
+    """The template of the resource's inputs, stored first. None when it could not be had or stored: none may use it."""
     name = revision_name(scope.cluster)
-    fresh = rendering.render_template(scope.cluster, plan, settings)
+    fresh = rendering.render_template(scope.cluster, plan, settings) if scope.may_render else None
     stored = _stored(scope, name)
     numbers = _numbers(scope)
     newest = max(numbers.values(), default=0)
@@ -43,12 +43,14 @@ async def ensure_revision(scope: Scope, plan: ClusterPlan, settings: rendering.S
         number = stored["revision"] if stored["revision"] == newest else newest + 1  # wanted again: a rollback
     else:
         body, number = _recovered(scope, plan, name, fresh) or fresh, newest + 1
+    if body is None:
+        return None
     rendered = rendering.controller_revision(scope.cluster, name=name, number=number, template=body)
     live = await ensure(scope, CONTROLLER_REVISION, rendered)
     if live is None:
         return None
     kept = live["data"]["template"]
-    return Template(name, kept, newer=None if kept == fresh else _name_of(scope, fresh))
+    return Template(name, kept, newer=_name_of(scope, fresh) if fresh not in (None, kept) else None)
 
 
 def templates(scope: Scope, zone: ZonePlan, wanted: Template | None) -> Iterator[Template]:
@@ -77,7 +79,7 @@ async def prune_revisions(scope: Scope) -> None:
     await prune(scope, CONTROLLER_REVISION, _used(scope).union(newest))
 
 
-def _recovered(scope: Scope, plan: ClusterPlan, name: str, fresh: Obj) -> Obj | None:
+def _recovered(scope: Scope, plan: ClusterPlan, name: str, fresh: Obj | None) -> Obj | None:
     """The template of a lost revision, from the LeaderWorkerSets that run it; None when none does.
 
     The hash of what was once applied tells which candidate it is to the byte. Without such a proof the live object
@@ -92,7 +94,7 @@ def _recovered(scope: Scope, plan: ClusterPlan, name: str, fresh: Obj) -> Obj | 
         return None
     running = [rendering.unplace(live["spec"]["leaderWorkerTemplate"], zone) for zone, live in users]
     structlog.get_logger().warning("Restoring lost revision from what runs", kind="ControllerRevision", child=name)
-    for body in (fresh, *running):
+    for body in (*([] if fresh is None else [fresh]), *running):
         for zone, live in users:
             again = rendering.leader_worker_set(scope.cluster, plan, zone, revision_name=name, template=body)
             if _hash(again) == _hash(live):

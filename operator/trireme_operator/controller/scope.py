@@ -80,6 +80,7 @@ class Scope:
     """One reconcile of one resource.
 
     `settled` says that an earlier reconcile has brought it about: what is written now changes what somebody uses.
+    `may_render` is False for a spec that only an earlier version accepted: then stored templates are all there is.
     """
 
     api: KubeApi
@@ -87,6 +88,7 @@ class Scope:
     children: Children
     model: ModelCheck = field(default_factory=ModelCheck)
     settled: bool = False
+    may_render: bool = True
     errors: list[ChildError] = field(default_factory=list)
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _confirmed: bool = False
