@@ -10,8 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tests.unit.models import SMOLLM2
 from tests.unit.resources import raw
-from tests.unit.test_planning_model import SMOLLM2
 from trireme_operator.cli.main import app
 
 RUN = CliRunner()
@@ -108,6 +108,11 @@ def test_options_that_can_not_be_read_end_with_2(file: Any, arguments: list[str]
     done = RUN.invoke(app, ["plan", file(), *arguments])
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+def test_ranks_on_the_processor_get_no_verdict(file: Any, config: str) -> None:
+    done = RUN.invoke(app, ["plan", file(model=SMOL, accelerator={"resource": "cpu"}), "--model-config", config])
+    assert "no verdict: ranks run on the processor" in done.stdout
 
 
 def test_a_processor_has_no_device_memory(file: Any) -> None:

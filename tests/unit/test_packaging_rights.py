@@ -15,7 +15,7 @@ import yaml
 from e2e.cluster.controlplane import ControlPlane
 from scripts import chart
 from tests.integration.server import Hands, connected, gateway_crds, lws_crds, our_crds, running_operator, until
-from tests.unit.test_planning_model import SMOLLM2
+from tests.unit.models import SMOLLM2
 from trireme_operator.kube import (
     CONFIG_MAP,
     CONTROLLER_REVISION,

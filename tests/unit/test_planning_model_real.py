@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from tests.double import flags
+from tests.unit.models import SMOLLM2
 from tests.unit.resources import cluster
-from tests.unit.test_planning_model import SMOLLM2
 from trireme_operator.planning.engine_memory import engine_memory
 from trireme_operator.planning.memory import memory_fit
 from trireme_operator.planning.model_config import read_config

@@ -114,8 +114,8 @@ def memory_data(fit: ModelFit) -> dict[str, Any]:
     }
 
 
-def memory_table(console: Console, fit: ModelFit) -> None:
-    """The estimate for people."""
+def memory_table(console: Console, fit: ModelFit, *, devices: bool) -> None:
+    """The estimate for people. ``devices``: ranks have some, whose memory could be told."""
     memory = fit.memory
     if memory is None:
         console.print(f"memory of a rank: not estimated: {fit.note}", markup=False)
@@ -140,7 +140,8 @@ def memory_table(console: Console, fit: ModelFit) -> None:
             str(each.stage.number), str(len(each.stage.layers)), *cells, "unknown" if room is None else gib(room)
         )
     console.print(table)
-    console.print(_sentence(memory), markup=False)
+    words = _sentence(memory) if devices else "no verdict: ranks run on the processor, which has no memory of a device"
+    console.print(words, markup=False)
 
 
 def _sentence(memory: MemoryFit) -> str:

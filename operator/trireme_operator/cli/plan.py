@@ -47,7 +47,7 @@ def plan(
     if output is Format.TABLE:
         for cluster, planned, fit in plans:
             _table(out(), cluster, planned)
-            memory_table(out(), fit)
+            memory_table(out(), fit, devices=cluster.spec.accelerator.resource != CPU)
     else:
         write([data(cluster, planned) | {"memory": memory_data(fit)} for cluster, planned, fit in plans], output)
 

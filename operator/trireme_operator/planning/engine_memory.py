@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from trireme_operator.api import InferenceCluster
+from trireme_operator.api.resource import CPU
 from trireme_operator.planning.engine_settings import engine_settings
+from trireme_operator.planning.geometry import geometry
 from trireme_operator.planning.model_config import Decoder
 from trireme_operator.planning.quantization import FP8, Quantization
 
@@ -20,6 +22,8 @@ GIB: Final = 1024**3
 DEFAULT_MEMORY_PERCENT: Final = 92
 _DEFAULTS_BY_DEVICE: Final = ((160 * GIB, 16384, 1024), (70 * GIB, 8192, 1024), (0, 2048, 256))
 """Least memory of the device, tokens of a step, sequences of a step."""
+_TOKENS_PER_PROCESSOR_RANK: Final = 2048
+_SEQUENCES_PER_PROCESSOR_RANK: Final = 128
 
 _UNCOUNTED: Final = (
     "--cpu-offload-gb",
@@ -55,11 +59,16 @@ class EngineMemory:
 
 
 def engine_memory(cluster: InferenceCluster, decoder: Decoder, *, device: int | None) -> EngineMemory:
-    """The settings for a model on devices with so many bytes; None stands for a large one."""
+    """The settings for a model on devices with so many bytes; None stands for a large one.
+
+    Raises:
+        InvalidResource: the ranks can't be spread over pods.
+
+    """
     arguments = cluster.spec.engine.extra_args
     made = {setting.name: setting.value for setting in engine_settings(cluster)}
     value_bytes = 4 if _text(made, arguments, "dtype") in {"float32", "float"} else 2
-    tokens, sequences = _defaults(device)
+    tokens, sequences = _defaults(cluster, device)
     batched = int(made.get("maxNumBatchedTokens", tokens))
     uncounted = next((flag for flag in _UNCOUNTED if argument(arguments, flag) is not None), "")
     asked = _text(made, arguments, "quantization") or argument(arguments, "-q")
@@ -99,7 +108,10 @@ def argument(arguments: Sequence[str], flag: str) -> str | None:
     return None
 
 
-def _defaults(device: int | None) -> tuple[int, int]:
+def _defaults(cluster: InferenceCluster, device: int | None) -> tuple[int, int]:
+    if cluster.spec.accelerator.resource == CPU:
+        ranks = geometry(cluster).world_size
+        return _TOKENS_PER_PROCESSOR_RANK * ranks, _SEQUENCES_PER_PROCESSOR_RANK * ranks
     if device is None:
         return _DEFAULTS_BY_DEVICE[1][1:]
     return next((tokens, sequences) for least, tokens, sequences in _DEFAULTS_BY_DEVICE if device >= least)
