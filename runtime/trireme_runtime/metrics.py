@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from trireme_runtime.stage import Stage
 
@@ -27,6 +28,12 @@ def queue_length(engine_metrics: str) -> int | None:
             total += int(value)
             found = True
     return total if found else None
+
+
+def total(counts: Iterable[int | None]) -> int | None:
+    """The sum, or None where one is not known: a part of the queue would be taken for all of it."""
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
 
 
 def text(*, info: dict[str, str], stage: Stage, engine_healthy: bool, queue: int | None) -> str:
