@@ -44,7 +44,7 @@ def text(*, info: dict[str, str], stage: Stage, engine_healthy: bool, queue: int
     ]
     lines += _head("trireme_launcher_stage", "1 for the stage that the pod is in, else 0.")
     lines += [f"trireme_launcher_stage{_labels({'stage': each.value})} {int(each is stage)}" for each in Stage]
-    lines += _head("trireme_launcher_engine_healthy", "1 while the engine's process runs and, on a leader, answers.")
+    lines += _head("trireme_launcher_engine_healthy", "1 while the engine runs and answers where it serves HTTP.")
     lines.append(f"trireme_launcher_engine_healthy {int(engine_healthy)}")
     if queue is not None:
         lines += _head("inference_queue_length", "Requests waiting and running in the engines of this group.")

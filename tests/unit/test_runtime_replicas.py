@@ -51,6 +51,9 @@ def test_every_pod_serves_and_the_leader_says_the_queue_of_all(group: Group) -> 
     for stream in streams:
         stream.join()
     assert [stream.tokens for stream in streams] == [100, 100, 100]
+    # A part of the queue is not said for the whole of it.
+    worker.ask_engine("/double/no_metrics", post=True)
+    until(lambda: queue(leader) == "", "the leader says nothing")
 
 
 @pytest.mark.parametrize("sick", [0, 1], ids=["the leader's engine", "the worker's engine"])
