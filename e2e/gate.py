@@ -91,9 +91,10 @@ def phases(folder: Path) -> tuple[Phase, ...]:
         ),
         Phase(
             "engine",
-            # The first start of the engine's image in a pod and the import of vLLM take a minute on a busy machine.
+            # The first start of the engine's image in a pod and the import of vLLM take a minute on a busy machine, a
+            # group of two pods some minutes.
             (*pytest, "-m", "engine", "--timeout=400", f"--junitxml={folder / 'engine.xml'}", "tests"),
-            900,
+            1500,
             needs=("components",),
             tests=("engine.xml",),
             environment={"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")},

@@ -216,11 +216,18 @@ _GATEWAY = fields(
 )
 _COMMON: dict[str, Maker] = {
     "engine": _ENGINE,
-    "parallelism": fields({}, tensor=pick([1, 2, 4, 8, 128], [3, 0, 129]), pipeline=pick([1, 2, 4], [3, 128, 129])),
+    "parallelism": fields(
+        {},
+        tensor=pick([1, 2, 4, 8, 128], [3, 0, 129]),
+        pipeline=pick([1, 2, 4], [3, 128, 129]),
+        data=pick([1, 2, 4, 512], [3, 0, 513]),
+        expert=pick([False], [True]),
+        loadBalancing=pick([None], ["Internal", "Hybrid", "External", "internal"]),
+    ),
     "accelerator": fields(
         {},
         resource=pick(["cpu", "nvidia.com/gpu"], ["gpu", "a/b", "a/b\n", "A/b", ""]),
-        perPod=pick([1], [2, 3, 4, 6, 8, 64, 65]),
+        perPod=pick([1], [2, 3, 4, 6, 8, 16, 64, 65]),
         memory=mostly(one([None]), pick(["80Gi", 8], QUANTITIES), of=3),
     ),
     "resources": fields({}, requests=_COMPUTE, limits=_COMPUTE, sharedMemory=pick(["1Gi", 8], QUANTITIES)),

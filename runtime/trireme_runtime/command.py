@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from trireme_runtime import wiring
 from trireme_runtime.environment import ContractError, Environment
 from trireme_runtime.limits import Limits
-
-_DISTRIBUTED_TIMEOUT_SECONDS = 1800
-"""Of the process groups. All launchers start their engines together, so it does not have to cover image pulls;
-it has to cover ranks that load their weights at different speed (torch's own default for gloo is the same)."""
 
 _ENVIRONMENT_DEFAULTS = {
     # A step that never answers (network cut, hung NCCL) fails the engine after this time instead of after 300 s.
@@ -35,28 +32,14 @@ def engine_command(base: Sequence[str], environment: Environment, limits: Limits
             "the engine's command is missing; expected it as the launcher's arguments, "
             "for example: python3 /trireme/runtime.pyz vllm serve MODEL"
         )
-    command = [*base]
-    command += ["--tensor-parallel-size", str(environment.tensor_parallel_size)]
-    command += ["--pipeline-parallel-size", str(environment.pipeline_parallel_size)]
-    if environment.group_size > 1:
-        command += _node_flags(environment)
-    if environment.is_leader and not _has_flag(base, _QUIET_FLAG):
+    command = [*base, *wiring.flags(environment)]
+    if environment.serves and not _has_flag(base, _QUIET_FLAG):
         command += [_QUIET_FLAG, _QUIET_PATHS]
     return [*command, "--shutdown-timeout", str(limits.engine_shutdown)]
 
 
 def _has_flag(words: Sequence[str], flag: str) -> bool:
     return any(word.partition("=")[0].replace("_", "-") == flag for word in words)
-
-
-def _node_flags(environment: Environment) -> list[str]:
-    # The leader needs no DNS for itself; workers reach it by the name that outlives its pod.
-    master = environment.pod_ip if environment.is_leader else environment.leader_address
-    flags = ["--nnodes", str(environment.group_size), "--node-rank", str(environment.worker_index)]
-    flags += ["--master-addr", master, "--master-port", str(environment.master_port)]
-    flags += ["--distributed-executor-backend", "mp"]
-    flags += ["--distributed-timeout-seconds", str(_DISTRIBUTED_TIMEOUT_SECONDS)]
-    return flags if environment.is_leader else [*flags, "--headless"]
 
 
 def engine_environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import enum
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CONTRACT_VERSION = 1
@@ -11,6 +12,14 @@ _PORT = (1, 65535)
 _SIZE = (1, 1 << 16)
 _SECONDS = (0, 86400)
 TERMINATION_LOG = "/dev/termination-log"
+
+
+class Balancing(str, enum.Enum):
+    """Who chooses the replica (data parallel rank) that answers a request: ``spec.parallelism.loadBalancing``."""
+
+    INTERNAL = "Internal"
+    HYBRID = "Hybrid"
+    EXTERNAL = "External"
 
 
 class ContractError(Exception):
@@ -39,6 +48,24 @@ class Environment:
     grace_seconds: int
     settle_seconds: int
     termination_log: str = TERMINATION_LOG
+    data_parallel_size: int = 1
+    data_parallel_port: int = 29550
+    balancing: Balancing = Balancing.INTERNAL
+    expert_parallel: bool = False
+
+    @property
+    def replica_size(self) -> int:
+        """Ranks of one whole copy of the model."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size
+
+    @property
+    def every_pod_serves(self) -> bool:
+        return self.data_parallel_size > 1 and self.balancing is not Balancing.INTERNAL
+
+    @property
+    def serves(self) -> bool:
+        """Whether the engine of this pod answers HTTP."""
+        return self.is_leader or self.every_pod_serves
 
     @property
     def is_leader(self) -> bool:
@@ -75,6 +102,10 @@ def parse(variables: Mapping[str, str]) -> Environment:
         grace_seconds=reader.number("TRIREME_GRACE_SECONDS", (1, _SECONDS[1])),
         settle_seconds=reader.number("TRIREME_SETTLE_SECONDS", _SECONDS),
         termination_log=variables.get("TRIREME_TERMINATION_LOG", TERMINATION_LOG),
+        data_parallel_size=reader.number("TRIREME_DATA_PARALLEL_SIZE", _SIZE, default="1"),
+        data_parallel_port=reader.number("TRIREME_DATA_PARALLEL_PORT", _PORT, default="29550"),
+        balancing=Balancing(reader.choice("TRIREME_DATA_PARALLEL_BALANCING", [each.value for each in Balancing])),
+        expert_parallel=reader.choice("TRIREME_EXPERT_PARALLEL", ["false", "true"]) == "true",
     )
     if not reader.faults:
         reader.faults += _inconsistencies(environment)
@@ -105,8 +136,16 @@ class _Reader:
             return ""
         return value
 
-    def number(self, name: str, limits: tuple[int, int]) -> int:
-        value = self._variables.get(name)
+    def choice(self, name: str, choices: Sequence[str]) -> str:
+        """One of the choices, the first where the variable is absent."""
+        value = self._variables.get(name, choices[0])
+        if value in choices:
+            return value
+        self.faults.append(f"{name} is {value!r}; expected {' or '.join(choices)}{_setter(name)}")
+        return choices[0]
+
+    def number(self, name: str, limits: tuple[int, int], *, default: str | None = None) -> int:
+        value = self._variables.get(name, default)
         low, high = limits
         # str.isdigit takes digits of other scripts, which int() would take as well: only ASCII is meant.
         if value is not None and value.isascii() and value.isdigit() and low <= int(value) <= high:
@@ -129,11 +168,17 @@ def _inconsistencies(environment: Environment) -> list[str]:
             f"which is {environment.group_size}"
         )
     have = environment.ranks_per_pod * environment.group_size
-    want = environment.tensor_parallel_size * environment.pipeline_parallel_size
+    want = environment.replica_size * environment.data_parallel_size
     if have != want:
         faults.append(
             f"TRIREME_RANKS_PER_POD x LWS_GROUP_SIZE is {environment.ranks_per_pod} x {environment.group_size}"
             f" = {have}; "
-            f"expected TRIREME_TENSOR_PARALLEL_SIZE x TRIREME_PIPELINE_PARALLEL_SIZE = {want}"
+            "expected TRIREME_TENSOR_PARALLEL_SIZE x TRIREME_PIPELINE_PARALLEL_SIZE x TRIREME_DATA_PARALLEL_SIZE"
+            f" = {want}"
+        )
+    if environment.every_pod_serves and environment.ranks_per_pod % environment.replica_size:
+        faults.append(
+            f"TRIREME_RANKS_PER_POD is {environment.ranks_per_pod}; {environment.balancing.value} load balancing wants"
+            f" whole replicas of {environment.replica_size} ranks in each pod"
         )
     return faults

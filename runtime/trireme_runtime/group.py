@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from trireme_runtime import members
+from concurrent.futures import ThreadPoolExecutor
+
+from trireme_runtime import members, metrics
 from trireme_runtime.drain import WorkerView
 from trireme_runtime.environment import Environment
 from trireme_runtime.members import Member
-from trireme_runtime.watch import MemberWatch
+from trireme_runtime.stage import Stage
+from trireme_runtime.watch import MemberWatch, queue_length
 
 LEADER_INDEX = 0
 
@@ -52,6 +55,26 @@ class Group:
         obstacle = members.leader_obstacle(seen, self._joined)
         self._whole_once = self._whole_once or not obstacle
         return obstacle
+
+    def leader_drains(self) -> bool:
+        """Whether a worker's leader has begun to let the group's requests finish."""
+        leader = self._members().get(LEADER_INDEX)
+        return not self._is_leader and leader is not None and leader.stage == Stage.DRAINING.value
+
+    def unfinished(self) -> int | None:
+        """Requests in the engines of all workers that answer HTTP, as their launchers count them; None = unknown."""
+        seen = self._members()
+        if len(seen) < len(self._watches):
+            return None
+        return metrics.total(member.unfinished for member in seen.values())
+
+    def queue_length(self, port: int) -> int | None:
+        """The same for a group that does not drain, asked of the engines now, all at once; None = unknown."""
+        if any(watch.address is None for watch in self._watches.values()):
+            return None
+        with ThreadPoolExecutor(max_workers=len(self._watches)) as asking:
+            counts = asking.map(lambda watch: queue_length(str(watch.address), port), self._watches.values())
+            return metrics.total(counts)
 
     def set_eager(self, eager: bool) -> None:  # noqa: FBT001 - a setter
         """Ask more often while the group is not ready, so that it is ready as soon as it can be."""

@@ -49,6 +49,7 @@ class Launcher:
         self._served = False
         self._terminated_at: float | None = None
         self._kill_at: float | None = None
+        self._idle_since: float | None = None
         self._facts = Facts(obstacle="the launcher starts")
         self._stage = Stage.WAITING
         self._stage_since = time.time()
@@ -111,11 +112,13 @@ class Launcher:
         except OSError as error:
             message = f"the engine's command {self._command[0]!r} cannot be started: {error.strerror}"
             return self.end_with(Cause("EngineNotStarted", message))
-        if self._environment.is_leader:
+        if self._environment.serves:
             self._engine_watch = EngineWatch(self._environment.pod_ip, self._environment.engine_port)
         return self._serve(now)
 
     def _serve(self, now: float) -> int | None:
+        if self._engine_watch is not None and self._group is not None and self._group.leader_drains():
+            self._engine_watch.begin_drain()  # the leader waits for these requests
         obstacle = self._obstacle(now)
         self._facts = Facts(engine_running=True, obstacle=obstacle)
         self._served = self._served or not obstacle
@@ -169,17 +172,31 @@ class Launcher:
         return None
 
     def _decide(self, now: float, elapsed: float) -> drain.Decision:
-        watch = self._engine_watch
         if self._group is not None and not self._environment.is_leader:
             return drain.worker(self._group.leader_view(now, elapsed), self._limits)
         view = drain.LeaderView(
             elapsed=elapsed,
             served=self._served,
             broken=self._obstacle(now),
-            unfinished=None if watch is None else watch.unfinished,
-            idle_for=0.0 if watch is None else watch.idle_for(now),
+            unfinished=self._unfinished(),
+            idle_for=self._idle_for(now),
         )
         return drain.leader(view, self._limits)
+
+    def _unfinished(self) -> int | None:
+        """Requests in all engines that a leader waits for."""
+        counts = [None if self._engine_watch is None else self._engine_watch.unfinished]
+        if self._group is not None and self._environment.is_leader and self._environment.every_pod_serves:
+            counts.append(self._group.unfinished())
+        return metrics.total(counts)
+
+    def _idle_for(self, now: float) -> float:
+        """Seconds for which there was no such request."""
+        if self._unfinished() != 0:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        return 0.0 if self._idle_since is None else now - self._idle_since
 
     def _publish(self, now: float) -> None:
         new, reason = stage.judge(self._facts)
@@ -201,6 +218,7 @@ class Launcher:
                 node_rank=environment.worker_index,
                 ranks_per_pod=environment.ranks_per_pod,
                 tensor_parallel_size=environment.tensor_parallel_size,
+                pipeline_parallel_size=environment.pipeline_parallel_size,
             ),
             command=tuple(command.without_secrets(self._command)),
             stage=current,
@@ -210,6 +228,7 @@ class Launcher:
             engine_pid=None if self._engine is None else self._engine.pid,
             engine_running=running,
             engine_healthy=running and healthy,
+            unfinished=None if self._engine_watch is None else self._engine_watch.unfinished,
         )
 
     def _metrics_text(self) -> str:
@@ -224,6 +243,14 @@ class Launcher:
             "pod": environment.pod_name,
             "role": environment.role,
         }
-        watch = self._engine_watch
-        queue = watch.queue_length() if watch is not None and status.engine_healthy else None
+        queue = self._queue_length() if status.engine_healthy else None
         return metrics.text(info=info, stage=status.stage, engine_healthy=status.engine_healthy, queue=queue)
+
+    def _queue_length(self) -> int | None:
+        """Of the whole group, which its leader alone says."""
+        if self._engine_watch is None or not self._environment.is_leader:
+            return None
+        counts = [self._engine_watch.queue_length()]
+        if self._group is not None and self._environment.every_pod_serves:
+            counts.append(self._group.queue_length(self._environment.engine_port))
+        return metrics.total(counts)

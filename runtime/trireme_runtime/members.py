@@ -17,12 +17,14 @@ from trireme_runtime.stage import Stage
 
 @dataclass(frozen=True)
 class Member:
-    """What another pod's launcher says about itself."""
+    """What another pod's launcher says about itself; ``unfinished`` requests are None where nobody counts them."""
 
     pod_uid: str
     stage: str
     reason: str
     engine_running: bool
+    engine_healthy: bool = True
+    unfinished: int | None = None
 
 
 def parse(body: bytes) -> Member:
@@ -34,9 +36,15 @@ def parse(body: bytes) -> Member:
             stage=str(document["stage"]),
             reason=str(document["reason"]),
             engine_running=bool(document["engine"]["running"]),
+            engine_healthy=bool(document["engine"]["healthy"]),
+            unfinished=_count(document["engine"].get("unfinished")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the answer is no status of a launcher: {type(error).__name__}: {error}") from None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def worker_address(leader_address: str, index: int) -> str:
@@ -61,12 +69,17 @@ def worker_waits_for(leader: Member) -> str:
 
 
 def leader_obstacle(workers: Mapping[int, Member], joined: Mapping[int, str]) -> str:
-    """Why the group of a started leader cannot serve; ``joined`` are the UIDs of the workers at the start."""
+    """Why the group of a started leader cannot serve; ``joined`` are the UIDs of the workers at the start.
+
+    A worker whose engine answers HTTP counts when it does: replicas that step together are one engine.
+    """
     for index, worker in workers.items():
         if worker.pod_uid != joined.get(index):
             return f"worker {index} was replaced by another pod"
         if not worker.engine_running:
             return f"the engine of {_said(f'worker {index}', worker)} does not run"
+        if not worker.engine_healthy:
+            return f"the engine of worker {index} does not answer its /health"
     return ""
 
 

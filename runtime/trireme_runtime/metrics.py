@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from trireme_runtime.stage import Stage
 
@@ -29,6 +30,12 @@ def queue_length(engine_metrics: str) -> int | None:
     return total if found else None
 
 
+def total(counts: Iterable[int | None]) -> int | None:
+    """The sum, or None where one is not known: a part of the queue would be taken for all of it."""
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
+
+
 def text(*, info: dict[str, str], stage: Stage, engine_healthy: bool, queue: int | None) -> str:
     """What ``/metrics`` answers; the queue's length is left out where it is not known, as staleness is no zero."""
     lines = [
@@ -37,7 +44,7 @@ def text(*, info: dict[str, str], stage: Stage, engine_healthy: bool, queue: int
     ]
     lines += _head("trireme_launcher_stage", "1 for the stage that the pod is in, else 0.")
     lines += [f"trireme_launcher_stage{_labels({'stage': each.value})} {int(each is stage)}" for each in Stage]
-    lines += _head("trireme_launcher_engine_healthy", "1 while the engine's process runs and, on a leader, answers.")
+    lines += _head("trireme_launcher_engine_healthy", "1 while the engine runs and answers where it serves HTTP.")
     lines.append(f"trireme_launcher_engine_healthy {int(engine_healthy)}")
     if queue is not None:
         lines += _head("inference_queue_length", "Requests waiting and running in the engines of this group.")

@@ -34,6 +34,12 @@ class Peer:
         self._known: _Known | None = None
         self._lookup: _Lookup | None = None
 
+    @property
+    def address(self) -> str | None:
+        """Where it answered last."""
+        known = self._known
+        return None if known is None else known.address
+
     def ask(self) -> Member:
         """What the peer says about itself, within 2.5 seconds.
 

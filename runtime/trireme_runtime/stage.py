@@ -44,8 +44,8 @@ def judge(facts: Facts) -> tuple[Stage, str]:
     return Stage.READY, ""
 
 
-def is_ready(stage: Stage, *, is_leader: bool, engine_running: bool) -> bool:
-    """Whether the pod may be counted: a leader when its group serves, a worker while it holds its ranks."""
-    if is_leader:
+def is_ready(stage: Stage, *, serves: bool, engine_running: bool) -> bool:
+    """Whether the pod may be counted: one that answers HTTP when its group serves, another while it holds its ranks."""
+    if serves:
         return stage is Stage.READY
     return engine_running and stage is not Stage.FAILED

@@ -25,10 +25,11 @@ class Status:
     engine_pid: int | None
     engine_running: bool
     engine_healthy: bool
+    unfinished: int | None = None
 
     @property
     def ready(self) -> bool:
-        return stage.is_ready(self.stage, is_leader=self.environment.is_leader, engine_running=self.engine_running)
+        return stage.is_ready(self.stage, serves=self.environment.serves, engine_running=self.engine_running)
 
     def line(self) -> str:
         """Stage and reason in one line, the body of ``/readyz``."""
@@ -40,6 +41,7 @@ class Status:
             {
                 "contract": CONTRACT_VERSION,
                 "role": self.environment.role,
+                "serves": self.environment.serves,
                 "stage": self.stage.value,
                 "stageSince": log.timestamp(self.stage_since),
                 "reason": self.reason,
@@ -55,6 +57,7 @@ class Status:
                     "pid": self.engine_pid,
                     "running": self.engine_running,
                     "healthy": self.engine_healthy,
+                    "unfinished": self.unfinished,
                 },
             }
         ).encode()

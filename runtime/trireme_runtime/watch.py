@@ -28,6 +28,11 @@ class MemberWatch:
         self._peer = Peer(host, port)
         _every(self._ask, eager=lambda: self.eager, name=f"watch-{name}")
 
+    @property
+    def address(self) -> str | None:
+        """Where the other pod answered last."""
+        return self._peer.address
+
     def _ask(self) -> None:
         try:
             self.latest = self._peer.ask()
@@ -47,7 +52,6 @@ class EngineWatch:
         self.unfinished: int | None = None
         self._host = host
         self._port = port
-        self._idle_since: float | None = None
         self._draining = False
         _every(self._ask, eager=lambda: self._draining or not self.ever_healthy, name="watch-engine")
 
@@ -59,27 +63,14 @@ class EngineWatch:
         """From now on count what is unfinished; earlier counts do not matter."""
         self._draining = True
 
-    def idle_for(self, now: float) -> float:
-        """Seconds for which nothing was running or waiting."""
-        return 0.0 if self._idle_since is None else now - self._idle_since
-
     def queue_length(self) -> int | None:
         """Requests running and waiting, asked now; None when the engine does not say."""
-        try:
-            answer = fetch.get(self._host, self._port, "/metrics", timeout_seconds=_QUEUE_TIMEOUT_SECONDS)
-        except (fetch.RefusedError, fetch.UnreachableError):
-            return None
-        return metrics.queue_length(answer.body.decode("utf-8", errors="replace")) if answer.status == _OK else None
+        return queue_length(self._host, self._port)
 
     def _ask(self) -> None:
         self._ask_health()
         if self._draining:
-            asked = time.monotonic()
             self.unfinished = self.queue_length()
-            if self.unfinished != 0:
-                self._idle_since = None
-            elif self._idle_since is None:
-                self._idle_since = asked
 
     def _ask_health(self) -> None:
         try:
@@ -93,6 +84,15 @@ class EngineWatch:
                 self.pulse.beat(time.monotonic())
             else:
                 self.pulse.refuse(f"/health answers {answer.status}")
+
+
+def queue_length(host: str, port: int) -> int | None:
+    """Requests running and waiting in the engine at an address, asked now; None when it does not say."""
+    try:
+        answer = fetch.get(host, port, "/metrics", timeout_seconds=_QUEUE_TIMEOUT_SECONDS)
+    except (fetch.RefusedError, fetch.UnreachableError):
+        return None
+    return metrics.queue_length(answer.body.decode("utf-8", errors="replace")) if answer.status == _OK else None
 
 
 def _every(ask: Callable[[], None], *, eager: Callable[[], bool], name: str) -> None:

@@ -13,7 +13,7 @@ import sys
 
 from tests.double import controls, flags
 from tests.double.api import VERSION
-from tests.double.node import Leader, Worker
+from tests.double.node import Leader, Replica, Worker
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
 
 
 async def _run(settings: flags.Settings, wishes: controls.Controls) -> int:
-    kind = Worker if settings.headless else Leader
+    kind = Worker if settings.headless else Replica if settings.node_rank else Leader
     code = await kind(settings, wishes).run()
     # Connections break as they do when a process dies; nothing is unwound.
     sys.stderr.flush()

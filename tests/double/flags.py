@@ -33,6 +33,7 @@ class Settings:
     headless: bool
     tensor_parallel_size: int
     pipeline_parallel_size: int
+    data_parallel_size: int
     max_model_len: int
     max_num_seqs: int
     join_timeout_seconds: float
@@ -54,13 +55,11 @@ def parse(argv: Sequence[str]) -> Settings:
         served_names=tuple(values.get("served_model_name") or [model]),
         host=values.get("host"),
         port=_integer(values, "port", 8000),
-        nnodes=_integer(values, "nnodes", 1),
-        node_rank=_integer(values, "node_rank", 0),
-        master_addr=values.get("master_addr") or "127.0.0.1",
-        master_port=_integer(values, "master_port", 29501),
+        **_group(values, parser),
         headless=bool(values.get("headless")),
         tensor_parallel_size=_integer(values, "tensor_parallel_size", 1),
         pipeline_parallel_size=_integer(values, "pipeline_parallel_size", 1),
+        data_parallel_size=_integer(values, "data_parallel_size", 1),
         max_model_len=_integer(values, "max_model_len", _DEFAULT_MAX_MODEL_LEN),
         max_num_seqs=_integer(values, "max_num_seqs", _DEFAULT_MAX_NUM_SEQS),
         join_timeout_seconds=_integer(values, "distributed_timeout_seconds", 1800),
@@ -71,14 +70,34 @@ def parse(argv: Sequence[str]) -> Settings:
     return settings
 
 
+def _group(values: dict[str, Any], parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """Where this process stands in its group: a node of one world, or one of the places where replicas run."""
+    nnodes, size = _integer(values, "nnodes", 1), _integer(values, "data_parallel_size", 1)
+    headless = bool(values.get("headless"))
+    if nnodes > 1 or values.get("data_parallel_address") is None:
+        node_rank = _integer(values, "node_rank", 0)
+        if node_rank and not headless:
+            parser.exit(1, "collective_rpc should not be called on follower node\n")
+        address, port = values.get("master_addr") or "127.0.0.1", _integer(values, "master_port", 29501)
+        return {"nnodes": nnodes, "node_rank": node_rank, "master_addr": address, "master_port": port}
+    external = values.get("data_parallel_rank") is not None
+    local = 1 if external else _integer(values, "data_parallel_size_local", size)
+    first = _integer(values, "data_parallel_rank" if external else "data_parallel_start_rank", 0)
+    hybrid = bool(values.get("data_parallel_hybrid_lb"))
+    if headless and (external or hybrid):
+        parser.exit(1, f"Remote engine {first} must not use --headless in external or hybrid dp lb mode\n")
+    if first and not (headless or external or hybrid):
+        parser.exit(1, f"Remote engine {first} must use --headless unless in external or hybrid dp lb mode\n")
+    address, port = values["data_parallel_address"], _integer(values, "data_parallel_rpc_port", 29550)
+    return {"nnodes": size // local, "node_rank": first // local, "master_addr": address, "master_port": port}
+
+
 def _check(settings: Settings, parser: argparse.ArgumentParser) -> None:
-    world = settings.tensor_parallel_size * settings.pipeline_parallel_size
+    world = settings.tensor_parallel_size * settings.pipeline_parallel_size * settings.data_parallel_size
     if world % settings.nnodes:
         parser.exit(1, f"nnodes {settings.nnodes} does not divide the world size {world}\n")
     if settings.node_rank >= settings.nnodes:
         parser.exit(1, f"node_rank {settings.node_rank} is not below nnodes {settings.nnodes}\n")
-    if settings.node_rank and not settings.headless:
-        parser.exit(1, "collective_rpc should not be called on follower node\n")
 
 
 def _integer(values: dict[str, Any], name: str, default: int) -> int:

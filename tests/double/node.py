@@ -38,6 +38,7 @@ class Node:
             "nnodes": settings.nnodes,
             "tensor": settings.tensor_parallel_size,
             "pipeline": settings.pipeline_parallel_size,
+            "data": settings.data_parallel_size,
             "model": settings.model,
         }
 
@@ -125,6 +126,10 @@ class Leader(Node):
         await self._load()
         if self._group is not None:
             await self._group.loaded()
+        await self._listen()
+
+    async def _listen(self) -> None:
+        settings = self._settings
         loop = asyncio.get_running_loop()
         await loop.create_server(
             lambda: Connection(self._api.handle, self._connections), settings.host, settings.port, backlog=1024
@@ -176,3 +181,19 @@ class Leader(Node):
                 "slow (step_seconds), die (code), kill, worker-die (rank, code), worker-kill (rank)"
             )
         return ""
+
+
+class Replica(Leader):
+    """A pod of replicas that answers HTTP itself and steps together with those of the others (hybrid, external)."""
+
+    async def _serve(self) -> None:
+        settings = self._settings
+        worker = rendezvous.Worker(self._shape, settings.node_rank)
+        await worker.join(settings.master_addr, settings.master_port, settings.join_timeout_seconds)
+        await self._load()
+        self._spawn(self._follow(worker))
+        await self._listen()
+
+    async def _follow(self, worker: rendezvous.Worker) -> None:
+        await worker.follow(lambda message: os.kill(os.getpid(), signal.SIGKILL) if "kill" in message else None)
+        self._on_lost(0)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -161,6 +162,32 @@ class Group:
             if pod.process.poll() is None:
                 _kill_tree(pod.process.pid)
                 pod.process.wait(_TIMEOUT_SECONDS)
+
+
+def start_ready(group: Group, variables: dict[str, str] | None = None) -> list[Pod]:
+    pods = [group.start(index, variables=variables) for index in range(group.size)]
+    for pod in pods:
+        until(pod.is_ready, f"{pod.address} is ready")
+    return pods
+
+
+class Stream(threading.Thread):
+    """A streaming completion that somebody reads while the test goes on."""
+
+    def __init__(self, pod: Pod, tokens: int) -> None:
+        super().__init__()
+        self._pod = pod
+        self._body = {"model": "tiny", "prompt": "row", "max_tokens": tokens, "stream": True, "ignore_eos": True}
+        self.lines: list[str] = []
+        self.start()
+
+    def run(self) -> None:
+        _, text = self._pod.ask_engine("/v1/completions", self._body)
+        self.lines = [line.removeprefix("data: ") for line in text.splitlines() if line]
+
+    @property
+    def tokens(self) -> int:
+        return sum(1 for line in self.lines[:-1] if json.loads(line)["choices"][0]["text"])
 
 
 def children(pid: int) -> list[int]:

@@ -91,7 +91,9 @@ def test_other_spellings_of_owned_flags_are_refused(word: str) -> None:
     assert refused(word)
 
 
-@pytest.mark.parametrize("word", ["2", "-1", "-0.5", "/path", "--max-lora-rank", "-cc.mode=2", "-O3", "-dcp", "-ep"])
+@pytest.mark.parametrize(
+    "word", ["2", "-1", "-0.5", "/path", "--max-lora-rank", "-cc.mode=2", "-O3", "-dcp", "--enable-eplb"]
+)
 def test_values_and_other_flags_are_taken(word: str) -> None:
     assert not refused(word)
 

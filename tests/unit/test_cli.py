@@ -146,12 +146,21 @@ def test_plan_counts_pods_ranks_devices_and_shares(file: Any) -> None:
     }
     done = RUN.invoke(app, ["plan", file(raw("llm", **spec)), "-o", "json"])
     (plan,) = json.loads(done.stdout)
-    assert plan["group"] == {"pods": 4, "ranksPerPod": 1, "tensor": 2, "pipeline": 2, "worldSize": 4}
+    assert plan["group"] == {
+        "pods": 4,
+        "ranksPerPod": 1,
+        "tensor": 2,
+        "pipeline": 2,
+        "data": 1,
+        "expert": False,
+        "loadBalancing": None,
+        "worldSize": 4,
+    }
     assert [pod["ranks"][0] for pod in plan["pods"]] == [
-        {"rank": 0, "pipeline": 0, "tensor": 0},
-        {"rank": 1, "pipeline": 0, "tensor": 1},
-        {"rank": 2, "pipeline": 1, "tensor": 0},
-        {"rank": 3, "pipeline": 1, "tensor": 1},
+        {"rank": 0, "data": 0, "pipeline": 0, "tensor": 0},
+        {"rank": 1, "data": 0, "pipeline": 0, "tensor": 1},
+        {"rank": 2, "data": 0, "pipeline": 1, "tensor": 0},
+        {"rank": 3, "data": 0, "pipeline": 1, "tensor": 1},
     ]
     assert [pod["role"] for pod in plan["pods"]] == ["leader", "worker", "worker", "worker"]
     assert plan["accelerator"] == {"resource": "nvidia.com/gpu", "perGroup": 4, "total": 12}
@@ -194,12 +203,24 @@ def test_plan_says_where_each_setting_comes_from(file: Any) -> None:
         assert word in shown
 
 
+def test_plan_says_which_pods_serve(file: Any) -> None:
+    shape = {"tensor": 2, "data": 4, "expert": True, "loadBalancing": "Hybrid"}
+    document = raw("llm", parallelism=shape, accelerator={"perPod": 4})
+    (plan,) = json.loads(RUN.invoke(app, ["plan", file(document), "-o", "json"]).stdout)
+    assert [pod["servesHTTP"] for pod in plan["pods"]] == [True, True]
+    table = RUN.invoke(app, ["plan", file(document)]).stdout
+    for word in ("8 ranks (tensor 2 x pipeline 1 x data 4), Hybrid load balancing, expert parallel", "7 (3, 0, 1)"):
+        assert word in table
+
+
 @pytest.mark.parametrize(
     "spec",
     [
         {"parallelism": {"tensor": 8, "pipeline": 2}},
         {"parallelism": {"tensor": 4, "pipeline": 2}, "accelerator": {"perPod": 2}},
         {"parallelism": {"tensor": 2, "pipeline": 4}, "accelerator": {"perPod": 4}},
+        {"parallelism": {"tensor": 2, "pipeline": 2, "data": 2}, "accelerator": {"perPod": 1}},
+        {"parallelism": {"tensor": 2, "pipeline": 2, "data": 4}, "accelerator": {"perPod": 8}},
     ],
     ids=str,
 )
@@ -207,10 +228,13 @@ def test_the_plan_and_the_launcher_number_ranks_alike(spec: dict[str, Any]) -> N
     shape = geometry(cluster(**spec))
     for pod in pod_ranks(shape):
         theirs = runtime_ranks.of_pod(
-            node_rank=pod.node_rank, ranks_per_pod=shape.ranks_per_pod, tensor_parallel_size=shape.tensor
+            node_rank=pod.node_rank,
+            ranks_per_pod=shape.ranks_per_pod,
+            tensor_parallel_size=shape.tensor,
+            pipeline_parallel_size=shape.pipeline,
         )
-        assert [(rank.number, rank.pipeline, rank.tensor) for rank in pod.ranks] == [
-            (rank.global_rank, rank.pipeline, rank.tensor) for rank in theirs
+        assert [(rank.number, rank.data, rank.pipeline, rank.tensor) for rank in pod.ranks] == [
+            (rank.global_rank, rank.data, rank.pipeline, rank.tensor) for rank in theirs
         ]
 
 

@@ -24,6 +24,15 @@ FIELDS = {
 Obj = dict[str, Any]
 
 
+NOT_IN_EVERY_POD = {
+    "TRIREME_DATA_PARALLEL_SIZE",
+    "TRIREME_DATA_PARALLEL_BALANCING",
+    "TRIREME_DATA_PARALLEL_PORT",
+    "TRIREME_EXPERT_PARALLEL",
+}
+"""Set where they say something, so that templates that were stored before them stay as they are."""
+
+
 def section(title: str) -> str:
     return PAGE.split(f"\n## {title}")[1].split("\n## ")[0]
 
@@ -60,13 +69,23 @@ def variables(pod: Obj) -> dict[str, str]:
 
 
 ZONED = {"zones": zones("zone-a"), "parallelism": {"tensor": 2, "pipeline": 2}}
+REPLICAS = {"parallelism": {"tensor": 2, "data": 2, "expert": True, "loadBalancing": "External"}}
 
 
 def test_every_variable_of_the_page_is_set_and_no_other_of_ours() -> None:
-    for pod in pods(**ZONED):
+    for pod in pods(**REPLICAS):
         names = set(variables(pod))
         assert variables_of_the_page() <= names
         assert {name for name in names if name.startswith("TRIREME_")} <= variables_of_the_page()
+    for pod in pods(**ZONED):
+        assert variables_of_the_page() - set(variables(pod)) == NOT_IN_EVERY_POD
+
+
+def test_the_launcher_takes_the_environment_of_replicas() -> None:
+    lws = {"LWS_LEADER_ADDRESS": "l-0.l", "LWS_GROUP_SIZE": "2", "LWS_WORKER_INDEX": "1"}
+    read = environment.parse({**variables(pods(**REPLICAS)[1]), **lws})
+    assert (read.data_parallel_size, read.balancing.value, read.data_parallel_port) == (2, "External", 29550)
+    assert (read.expert_parallel, read.serves, read.is_leader) == (True, True, False)
 
 
 @pytest.mark.parametrize("index", [0, 1])
@@ -123,4 +142,5 @@ def test_labels_are_those_of_the_page() -> None:
     )
     assert leader["metadata"]["labels"]["trireme.dev/rotation"] == "in"
     assert "trireme.dev/rotation" not in worker["metadata"]["labels"]
+    assert all(pod["metadata"]["labels"]["trireme.dev/rotation"] == "in" for pod in pods(**REPLICAS))
     assert "trireme.dev/zone" not in pods()[0]["metadata"]["labels"]

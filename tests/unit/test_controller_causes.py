@@ -124,6 +124,15 @@ def test_a_group_is_not_ready_without_a_worker_or_without_a_leader() -> None:
     assert ready([]) == [False]
 
 
+def test_a_group_whose_pods_all_serve_is_ready_with_all_of_them() -> None:
+    leader, worker = pod(NAME, 0, 0), pod(NAME, 0, 1, ready=False)
+    assert ready([leader, worker]) == [True], "a worker without HTTP: the leader speaks for it"
+    worker["metadata"]["labels"]["trireme.dev/rotation"] = "in"
+    assert ready([leader, worker]) == [False]
+    worker["status"]["conditions"][0]["status"] = "True"
+    assert ready([leader, worker]) == [True]
+
+
 def test_a_pod_that_ends_makes_its_group_unready() -> None:
     ending = pod(NAME, 0, 1)
     ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"

@@ -190,6 +190,8 @@ def test_a_rule_that_fails_to_evaluate_is_a_finding() -> None:
         ("self.matches('^a$')", "a\n", False),
         ("self.matches('it\\x27s')", "it's", True),
         ("'--a_b.c=1'.split('=')[0].split('.')[0].replace('_', '-')", "", "--a-b"),
+        ("self.substring(1, 3)", "\u00c4BCD", "BC"),
+        ("self.substring(3, 3)", "abc", ""),
         ("self.lowerAscii()", "\u00c4B", "\u00c4b"),
         ("self.a == 1 || true", {}, True),
         ("false && self.a == 1", {}, False),

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from tests.unit.resources import cluster, raw, zones
 from trireme_operator.api import InvalidResource, WeightReason, parse
-from trireme_operator.planning import ClusterPlan, names, plan, revision_name, template_inputs, weights
+from trireme_operator.offline import judge
+from trireme_operator.planning import (
+    ClusterPlan,
+    geometry,
+    names,
+    plan,
+    pod_ranks,
+    revision_name,
+    template_inputs,
+    weights,
+)
 
 DNS_1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
@@ -35,12 +45,57 @@ def test_ranks_are_spread_over_pods(tensor: int, pipeline: int, per_pod: int | N
     accelerator = {} if per_pod is None else {"perPod": per_pod}
     shape = plan(cluster(parallelism={"tensor": tensor, "pipeline": pipeline}, accelerator=accelerator)).geometry
     assert (shape.pods, shape.ranks_per_pod, shape.world_size) == (pods, ranks, tensor * pipeline)
+    assert shape.balancing is None
+
+
+@pytest.mark.parametrize(("per_pod", "pods"), [(1, 16), (2, 8), (4, 4), (8, 2), (16, 1)], ids=str)
+def test_replicas_are_spread_over_pods(per_pod: int, pods: int) -> None:
+    sizes = {"tensor": 2, "pipeline": 2, "data": 4}
+    shape = plan(cluster(parallelism=sizes, accelerator={"perPod": per_pod})).geometry
+    assert (shape.pods, shape.world_size, shape.balancing) == (pods, 16, "Internal")
+    assert [pod.serves for pod in pod_ranks(shape)] == [True] + [False] * (pods - 1)
 
 
 def test_ranks_that_fit_no_number_of_pods_are_refused_with_the_arithmetic() -> None:
-    with pytest.raises(InvalidResource, match=r"16 ranks \(tensor 8 x pipeline 2\) .* pods of 6") as caught:
+    with pytest.raises(InvalidResource) as caught:
         plan(cluster(parallelism={"tensor": 8, "pipeline": 2}, accelerator={"perPod": 6}))
-    assert caught.value.violations[0].path == "spec.accelerator.perPod"
+    (violation,) = caught.value.violations
+    assert violation.path == "spec.accelerator.perPod"
+    assert violation.message == (
+        "tensor 8 x pipeline 2 = 16 ranks need 1 pod of 16, or 2 of 8, or 4 of 4, or 8 of 2, or 16 of 1; perPod is 6"
+    )
+
+
+@given(
+    tensor=st.integers(1, 16),
+    pipeline=st.integers(1, 6),
+    data=st.integers(1, 6),
+    per_pod=st.none() | st.integers(1, 64),
+    expert=st.booleans(),
+    balancing=st.sampled_from([None, "Internal", "Hybrid", "External"]),
+)
+def test_what_the_rules_let_pass_has_a_shape_whose_pods_are_alike(  # noqa: PLR0917
+    tensor: int, pipeline: int, data: int, per_pod: int | None, expert: bool, balancing: str | None
+) -> None:
+    parallelism: dict[str, Any] = {"tensor": tensor, "pipeline": pipeline, "data": data, "expert": expert}
+    parallelism |= {"loadBalancing": balancing} if balancing else {}
+    document = raw(parallelism=parallelism, accelerator={"perPod": per_pod} if per_pod else {})
+    if judge(document).findings:
+        return
+    shape = geometry(cluster(**{key: document["spec"][key] for key in ("parallelism", "accelerator")}))
+    pods = pod_ranks(shape)
+    ranks = [rank for pod in pods for rank in pod.ranks]
+    assert [(rank.number) for rank in ranks] == list(range(tensor * pipeline * data))
+    assert len({(rank.data, rank.pipeline, rank.tensor) for rank in ranks}) == len(ranks)
+    for pod in pods:
+        replicas = {rank.data for rank in pod.ranks}
+        # A pod never holds parts of two replicas, nor of two stages.
+        assert len(replicas) == 1 or len(pod.ranks) == len(replicas) * tensor * pipeline
+        stages = {(rank.data, rank.pipeline) for rank in pod.ranks}
+        assert len(stages) == 1 or len(pod.ranks) == len(stages) * tensor
+        assert pod.serves == (pod.leader or balancing in {"Hybrid", "External"})
+        assert balancing != "External" or len(replicas) == 1
+        assert balancing != "Hybrid" or len(replicas) > 1
 
 
 def test_without_zones_there_is_one_pool_with_one_service() -> None:
@@ -208,6 +263,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "the pull policy": {"engine": {"imagePullPolicy": "Always"}},
     "tensor": {"parallelism": {"tensor": 2}},
     "pipeline": {"parallelism": {"pipeline": 2}},
+    "data": {"parallelism": {"data": 2}},
+    "expert": {"parallelism": {"expert": True}},
     "the device": {"accelerator": {"resource": "cpu"}},
     "a request": {"resources": {"requests": {"cpu": "1"}}},
     "a limit": {"resources": {"limits": {"memory": "1Gi"}}},
@@ -226,7 +283,7 @@ NO_CHANGES: dict[str, dict[str, Any]] = {
     "replicas": {"replicas": 4},
     "the Service": {"service": {"type": "LoadBalancer"}},
     "the gateway": {"gateway": {"parentRefs": [{"name": "edge"}]}},
-    "the default written out": {"accelerator": {"perPod": 1}},
+    "the default written out": {"accelerator": {"perPod": 1}, "parallelism": {"data": 1, "expert": False}},
     "the default name written out": {
         "model": {"source": "hf://meta-llama/Llama-3.1-8B-Instruct", "servedName": "llama"}
     },
@@ -254,3 +311,11 @@ def test_a_revision_keeps_its_name_in_later_versions() -> None:
 
 def test_a_revisions_name_is_the_resources_and_ten_digits() -> None:
     assert re.fullmatch(r"llama-[0-9a-f]{10}", revision_name(cluster("llama")))
+
+
+def test_the_default_balancing_and_the_one_written_out_are_one_revision() -> None:
+    plain, said = {"data": 2}, {"data": 2, "loadBalancing": "Internal"}
+    assert revision_name(cluster(parallelism=plain)) == revision_name(cluster(parallelism=said))
+    assert revision_name(cluster(parallelism=plain)) != revision_name(
+        cluster(parallelism=plain | {"loadBalancing": "External"})
+    )

@@ -41,6 +41,92 @@ def test_a_group_of_one_pod_has_no_nodes() -> None:
     assert command.engine_command((*BASE, *quiet), alone, LIMITS) == [*BASE, *quiet, *want.split()]
 
 
+DATA = {"LWS_GROUP_SIZE": "2", "TRIREME_TENSOR_PARALLEL_SIZE": "2", "TRIREME_DATA_PARALLEL_PORT": "29550"}
+ONE_EACH = DATA | {
+    "TRIREME_PIPELINE_PARALLEL_SIZE": "1",
+    "TRIREME_DATA_PARALLEL_SIZE": "2",
+    "TRIREME_RANKS_PER_POD": "2",
+}
+TWO_EACH = ONE_EACH | {"TRIREME_DATA_PARALLEL_SIZE": "4", "TRIREME_RANKS_PER_POD": "4"}
+OVER_PODS = ONE_EACH | {"LWS_GROUP_SIZE": "4", "TRIREME_RANKS_PER_POD": "1", "TRIREME_EXPERT_PARALLEL": "true"}
+SIZES = "--tensor-parallel-size 2 --pipeline-parallel-size 1"
+LEADER, NAME = "10.1.2.3", "m-zone-a-0.m-zone-a.ns"
+PORT, TIMES = "--data-parallel-rpc-port 29550", "--distributed-timeout-seconds 1800"
+QUIET = "--disable-access-log-for-endpoints /health,/metrics"
+
+
+def balanced(by: str, shape: dict[str, str]) -> dict[str, str]:
+    return shape | {"TRIREME_DATA_PARALLEL_BALANCING": by}
+
+
+@pytest.mark.parametrize(
+    ("variables", "index", "want"),
+    [
+        pytest.param(
+            ONE_EACH,
+            0,
+            f"{SIZES} --data-parallel-size 2 --data-parallel-address {LEADER} {PORT} --data-parallel-size-local 1"
+            f" {TIMES} {QUIET}",
+            id="internal, leader",
+        ),
+        pytest.param(
+            ONE_EACH,
+            1,
+            f"{SIZES} --data-parallel-size 2 --data-parallel-address {NAME} {PORT} --data-parallel-size-local 1"
+            f" --data-parallel-start-rank 1 {TIMES} --headless",
+            id="internal, worker",
+        ),
+        pytest.param(
+            balanced("Hybrid", TWO_EACH),
+            0,
+            f"{SIZES} --data-parallel-size 4 --data-parallel-address {LEADER} {PORT} --data-parallel-size-local 2"
+            f" --data-parallel-start-rank 0 --data-parallel-hybrid-lb {TIMES} {QUIET}",
+            id="hybrid, leader",
+        ),
+        pytest.param(
+            balanced("Hybrid", TWO_EACH),
+            1,
+            f"{SIZES} --data-parallel-size 4 --data-parallel-address {NAME} {PORT} --data-parallel-size-local 2"
+            f" --data-parallel-start-rank 2 --data-parallel-hybrid-lb {TIMES} {QUIET}",
+            id="hybrid, worker",
+        ),
+        pytest.param(
+            balanced("External", ONE_EACH),
+            1,
+            f"{SIZES} --data-parallel-size 2 --data-parallel-address {NAME} {PORT} --data-parallel-rank 1"
+            f" {TIMES} {QUIET}",
+            id="external, worker",
+        ),
+        pytest.param(
+            OVER_PODS,
+            3,
+            f"{SIZES} --enable-expert-parallel --data-parallel-size 2 --data-parallel-address {NAME} {PORT}"
+            f" --nnodes 4 --node-rank 3 --master-addr {NAME} --master-port 29501 --distributed-executor-backend mp"
+            f" {TIMES} --headless",
+            id="replicas over pods, experts, worker",
+        ),
+        pytest.param(
+            TWO_EACH | {"LWS_GROUP_SIZE": "1", "TRIREME_RANKS_PER_POD": "8"},
+            0,
+            f"{SIZES} --data-parallel-size 4 {QUIET}",
+            id="all replicas in one pod",
+        ),
+    ],
+)
+def test_replicas_are_wired_as_the_engine_wants_it(variables: dict[str, str], index: int, want: str) -> None:
+    pod = environment.parse({**VARIABLES, **variables, "LWS_WORKER_INDEX": str(index)})
+    argv = command.engine_command(BASE, pod, LIMITS)
+    assert argv == [*BASE, *want.split(), "--shutdown-timeout", "10"]
+    settings = flags.parse(argv[1:])
+    assert (settings.nnodes, settings.node_rank) == (pod.group_size, index)
+
+
+def test_a_pod_that_serves_must_hold_whole_replicas() -> None:
+    variables = {**VARIABLES, **balanced("External", OVER_PODS)}
+    with pytest.raises(ContractError, match="External load balancing wants whole replicas of 2 ranks in each pod"):
+        environment.parse(variables)
+
+
 @pytest.mark.parametrize("index", [0, 1])
 def test_vllms_flags_are_read_as_they_were_meant(index: int) -> None:
     """The double's parser has the real parser's flags, spellings and types (tests/double/flags-*.json)."""
@@ -82,14 +168,15 @@ def test_secrets_are_not_shown(words: str, want: str) -> None:
 
 
 def test_ranks_are_pipeline_outside_and_tensor_inside() -> None:
-    second_pod = ranks.of_pod(node_rank=1, ranks_per_pod=2, tensor_parallel_size=4)
+    sizes = {"ranks_per_pod": 2, "tensor_parallel_size": 4, "pipeline_parallel_size": 2}
+    second_pod = ranks.of_pod(node_rank=1, **sizes)
     want = [
-        {"global": 2, "local": 0, "pipeline": 0, "tensor": 2},
-        {"global": 3, "local": 1, "pipeline": 0, "tensor": 3},
+        {"global": 2, "local": 0, "data": 0, "pipeline": 0, "tensor": 2},
+        {"global": 3, "local": 1, "data": 0, "pipeline": 0, "tensor": 3},
     ]
     assert [rank.as_json() for rank in second_pod] == want
-    third_pod = ranks.of_pod(node_rank=2, ranks_per_pod=2, tensor_parallel_size=4)
-    assert [rank.pipeline for rank in third_pod] == [1, 1]
+    assert [rank.pipeline for rank in ranks.of_pod(node_rank=2, **sizes)] == [1, 1]
+    assert [(rank.data, rank.pipeline) for rank in ranks.of_pod(node_rank=4, **sizes)] == [(1, 0), (1, 0)]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +193,9 @@ def test_ranks_are_pipeline_outside_and_tensor_inside() -> None:
         pytest.param("TRIREME_POD_IP", "", "TRIREME_POD_IP is empty; .* set by the operator", id="no address yet"),
         pytest.param("TRIREME_ENGINE_PORT", "70000", "expected a whole number from 1 to 65535", id="port too high"),
         pytest.param("TRIREME_ENGINE_PORT", "٨", "expected a whole number", id="digits of another script"),
+        pytest.param("TRIREME_DATA_PARALLEL_SIZE", "0", "TRIREME_DATA_PARALLEL_SIZE is '0'", id="no replica"),
+        pytest.param("TRIREME_DATA_PARALLEL_BALANCING", "internal", "Internal or Hybrid or External", id="balancing"),
+        pytest.param("TRIREME_EXPERT_PARALLEL", "1", "'1'; expected false or true", id="expert parallel"),
         pytest.param("TRIREME_RANKS_PER_POD", "4", r"4 x 2 = 8; expected .* = 16", id="sizes that do not match"),
     ],
 )

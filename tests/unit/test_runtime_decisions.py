@@ -34,7 +34,7 @@ def test_the_stage_follows_from_the_facts(facts: Facts, want: tuple[Stage, str])
 
 
 @pytest.mark.parametrize(
-    ("current", "is_leader", "running", "want"),
+    ("current", "serves", "running", "want"),
     [
         pytest.param(Stage.READY, True, True, True, id="leader of a whole group"),
         pytest.param(Stage.LOADING, True, True, False, id="loading leader"),
@@ -47,11 +47,11 @@ def test_the_stage_follows_from_the_facts(facts: Facts, want: tuple[Stage, str])
 )
 def test_ready_means_that_the_pod_may_be_counted(
     current: Stage,
-    is_leader: bool,
+    serves: bool,
     running: bool,
     want: bool,
 ) -> None:
-    assert stage.is_ready(current, is_leader=is_leader, engine_running=running) is want
+    assert stage.is_ready(current, serves=serves, engine_running=running) is want
 
 
 def test_silence_counts_after_three_seconds_and_a_beat_restores() -> None:
@@ -126,7 +126,9 @@ def test_what_is_no_status_is_not_a_member(body: bytes) -> None:
 
 
 def test_a_status_becomes_a_member() -> None:
-    body = json.dumps({"podUID": "a", "stage": "Ready", "reason": "", "engine": {"running": True}, "later": 1})
+    body = json.dumps(
+        {"podUID": "a", "stage": "Ready", "reason": "", "engine": {"running": True, "healthy": True}, "later": 1}
+    )
     assert members.parse(body.encode()) == member("Ready")
 
 

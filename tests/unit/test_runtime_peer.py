@@ -66,7 +66,9 @@ def pods() -> Iterator[ExitStack]:
 def launcher(address: str, port: int, uid: str) -> Iterator[None]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"podUID": uid, "stage": "Ready", "reason": "", "engine": {"running": True}}).encode()
+            body = json.dumps(
+                {"podUID": uid, "stage": "Ready", "reason": "", "engine": {"running": True, "healthy": True}}
+            ).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

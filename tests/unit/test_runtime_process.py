@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import build_zipapp
-from tests.unit.pods import Group, Pod, children, until
+from tests.unit.pods import Group, Stream, children, start_ready, until
 
 
 @pytest.fixture
@@ -25,37 +24,11 @@ def group(tmp_path: Path) -> Iterator[Group]:
     group.stop()
 
 
-def start_ready(group: Group, variables: dict[str, str] | None = None) -> list[Pod]:
-    pods = [group.start(index, variables=variables) for index in range(group.size)]
-    for pod in pods:
-        until(pod.is_ready, f"{pod.address} is ready")
-    return pods
-
-
-class Stream(threading.Thread):
-    """A streaming completion that somebody reads while the test goes on."""
-
-    def __init__(self, pod: Pod, tokens: int) -> None:
-        super().__init__()
-        self._pod = pod
-        self._body = {"model": "tiny", "prompt": "row", "max_tokens": tokens, "stream": True, "ignore_eos": True}
-        self.lines: list[str] = []
-        self.start()
-
-    def run(self) -> None:
-        _, text = self._pod.ask_engine("/v1/completions", self._body)
-        self.lines = [line.removeprefix("data: ") for line in text.splitlines() if line]
-
-    @property
-    def tokens(self) -> int:
-        return sum(1 for line in self.lines[:-1] if json.loads(line)["choices"][0]["text"])
-
-
 def test_a_group_starts_serves_and_drains_without_losing_a_running_stream(group: Group) -> None:
     group.settle_seconds = 1
     leader, worker = start_ready(group)
-    assert leader.status()["ranks"] == [{"global": 0, "local": 0, "pipeline": 0, "tensor": 0}]
-    assert worker.status()["ranks"] == [{"global": 1, "local": 0, "pipeline": 1, "tensor": 0}]
+    assert leader.status()["ranks"] == [{"global": 0, "local": 0, "data": 0, "pipeline": 0, "tensor": 0}]
+    assert worker.status()["ranks"] == [{"global": 1, "local": 0, "data": 0, "pipeline": 1, "tensor": 0}]
     assert "--headless" in worker.status()["command"]
 
     stream = Stream(leader, tokens=100)

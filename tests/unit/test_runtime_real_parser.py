@@ -17,6 +17,7 @@ import pytest
 from tests.double import flags
 from tests.unit.pod_environment import POD
 from trireme_runtime import command, limits
+from trireme_runtime.environment import Balancing
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -24,9 +25,54 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 BASE = ["vllm", "serve", "/models/m", "--served-model-name", "m", "--port", "8000", "--max-model-len", "8192"]
 
 
-def launcher_command(index: int) -> list[str]:
+REPLICAS = {"tensor_parallel_size": 8, "pipeline_parallel_size": 1, "expert_parallel": True}
+REPLICA_EACH = {**REPLICAS, "data_parallel_size": 2}
+TWO_EACH = {**REPLICAS, "data_parallel_size": 4, "ranks_per_pod": 16}
+LEADER = "m-zone-a-0.m-zone-a.ns"
+JOINED = {
+    "tensor_parallel_size": 8,
+    "enable_expert_parallel": True,
+    "data_parallel_address": LEADER,
+    "data_parallel_rpc_port": 29550,
+    "distributed_timeout_seconds": 1800,
+}
+WORKERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        REPLICA_EACH,
+        JOINED
+        | {"data_parallel_size": 2, "data_parallel_size_local": 1, "data_parallel_start_rank": 1, "headless": True},
+    ),
+    (
+        {**TWO_EACH, "balancing": Balancing.HYBRID},
+        JOINED
+        | {
+            "data_parallel_size": 4,
+            "data_parallel_size_local": 2,
+            "data_parallel_start_rank": 2,
+            "data_parallel_hybrid_lb": True,
+            "headless": False,
+        },
+    ),
+    (
+        {**REPLICA_EACH, "balancing": Balancing.EXTERNAL},
+        JOINED | {"data_parallel_size": 2, "data_parallel_rank": 1, "headless": False},
+    ),
+    (
+        {**REPLICA_EACH, "ranks_per_pod": 4, "group_size": 4},
+        JOINED | {"data_parallel_size": 2, "nnodes": 4, "node_rank": 1, "master_addr": LEADER, "headless": True},
+    ),
+]
+"""The second pod of groups with replicas: its environment, and what vLLM is meant to read."""
+
+
+def launcher_command(index: int, **pod: Any) -> list[str]:
     times = limits.of_grace(grace_seconds=120, settle_seconds=5)
-    return command.engine_command(BASE, replace(POD, worker_index=index, pod_ip="10.0.0.9"), times)
+    return command.engine_command(BASE, replace(POD, worker_index=index, pod_ip="10.0.0.9", **pod), times)
+
+
+def commands() -> list[list[str]]:
+    found = [launcher_command(0), launcher_command(1), *(launcher_command(1, **pod) for pod, _ in WORKERS)]
+    return [words[1:] for words in found]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +84,7 @@ def real() -> tuple[str, list[dict[str, Any]]]:
     python = os.environ.get("TRIREME_ENGINE_PYTHON")
     assert python, "set TRIREME_ENGINE_PYTHON to the Python of an environment with vLLM"
     script = Path(flags.__file__).with_name("read_parser.py")
-    argv = [python, str(script), json.dumps([launcher_command(index)[1:] for index in (0, 1)])]
+    argv = [python, str(script), json.dumps(commands())]
     environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1"}
     text = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
     document, end, parsed = text[text.index('{\n "source"') :].partition("\n}\n")
@@ -68,4 +114,10 @@ def test_vllm_reads_the_launchers_command_as_it_was_meant(real: tuple[str, list[
         "shutdown_timeout": 10,
         "headless": bool(index),
     }
+    assert {name: seen.get(name) for name in want} == want
+
+
+@pytest.mark.parametrize("case", range(len(WORKERS)), ids=["internal", "hybrid", "external", "replicas over pods"])
+def test_vllm_reads_the_command_of_replicas_as_it_was_meant(real: tuple[str, list[dict[str, Any]]], case: int) -> None:
+    seen, want = real[1][2 + case], WORKERS[case][1]
     assert {name: seen.get(name) for name in want} == want

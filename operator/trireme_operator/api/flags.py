@@ -31,7 +31,17 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
         "--trust-remote-code",
         "--no-trust-remote-code",
     ),
-    "use spec.parallelism": ("--tensor-parallel-size", "--pipeline-parallel-size"),
+    "use spec.parallelism": (
+        "--tensor-parallel-size",
+        "--pipeline-parallel-size",
+        "--data-parallel-size",
+        "--data-parallel-external-lb",
+        "--data-parallel-hybrid-lb",
+        "--no-data-parallel-external-lb",
+        "--no-data-parallel-hybrid-lb",
+        "--enable-expert-parallel",
+        "--no-enable-expert-parallel",
+    ),
     "the launcher derives it from the pod's index": (
         "--nnodes",
         "--node-rank",
@@ -40,6 +50,11 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
         "--headless",
         "--distributed-executor-backend",
         "--distributed-timeout-seconds",
+        "--data-parallel-address",
+        "--data-parallel-rank",
+        "--data-parallel-rpc-port",
+        "--data-parallel-size-local",
+        "--data-parallel-start-rank",
         "--shutdown-timeout",
     ),
     "Services and probes rely on it": (
@@ -58,18 +73,8 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
     ),
     "not served by this version": (
         "--api-server-count",
-        "--data-parallel-address",
         "--data-parallel-backend",
-        "--data-parallel-external-lb",
-        "--data-parallel-hybrid-lb",
-        "--no-data-parallel-external-lb",
-        "--no-data-parallel-hybrid-lb",
         "--data-parallel-multi-port-external-lb",
-        "--data-parallel-rank",
-        "--data-parallel-rpc-port",
-        "--data-parallel-size",
-        "--data-parallel-size-local",
-        "--data-parallel-start-rank",
         "--data-parallel-supervisor-port",
         "--prefill-context-parallel-size",
     ),
@@ -77,7 +82,7 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
 }
 """Long flags by what to do instead."""
 
-SHORT: Final = r"^-([nqr].*|(t|tp|p|pp|pc|pcp|d|dp[a-z]*|a|as|asc)([=.0-9].*)?)$"
-"""The short spellings: -n -q -r with glued values, -tp -pp -pcp -asc and every -dp..., and their prefixes."""
+SHORT: Final = r"^-([nqr].*|(t|tp|p|pp|pc|pcp|d|dp[a-z]*|e|ep|a|as|asc)([=.0-9].*)?)$"
+"""The short spellings: -n -q -r with glued values, -tp -pp -pcp -ep -asc and every -dp..., and their prefixes."""
 
 LONG: Final = tuple(sorted(flag for flags in OWNED.values() for flag in flags))

@@ -20,6 +20,7 @@ from trireme_operator.api.base import (
 )
 from trireme_operator.api.engine import Engine
 from trireme_operator.api.model import ModelSource
+from trireme_operator.api.parallelism import Accelerator, Parallelism
 from trireme_operator.api.quantity import Quantity
 
 GROUP: Final = "trireme.dev"
@@ -35,32 +36,6 @@ class ServiceType(StrEnum):
     CLUSTER_IP = "ClusterIP"
     NODE_PORT = "NodePort"
     LOAD_BALANCER = "LoadBalancer"
-
-
-class Parallelism(Model):
-    """How one copy of the model is cut over accelerators. tensor x pipeline ranks make one group."""
-
-    tensor: Annotated[int, Field(ge=1, le=128)] = 1
-    """Ranks that share each layer (tensor parallelism). The model's attention heads must be divisible by it."""
-
-    pipeline: Annotated[int, Field(ge=1, le=128)] = 1
-    """Stages that the layers are cut into (pipeline parallelism)."""
-
-
-class Accelerator(Model):
-    """The device that a rank runs on."""
-
-    resource: Annotated[str, Field(min_length=1, max_length=317)] = "nvidia.com/gpu"
-    """The extended resource that a pod asks for, one device a rank. `cpu` means ranks without a device."""
-
-    per_pod: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Ranks, and so devices, in each pod. A group has tensor x pipeline / perPod pods. Default: `parallelism.tensor`,
-    so that tensor parallelism stays inside a pod and each pod is one pipeline stage."""
-
-    memory: Quantity | None = None
-    """Memory of one device in bytes, for example `80Gi`. When the model's dimensions are known, a model whose weights
-    alone are larger is refused, and the condition `Accepted` warns of one that leaves no room for its longest
-    sequence. Default: memory is not judged."""
 
 
 class ComputeResources(Model):

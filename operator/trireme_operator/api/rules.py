@@ -1,6 +1,6 @@
 """The rules that the API server checks, as data: where, what (in CEL), and what to say when it is broken.
 
-They are written here and in ``rules_model``. Types, bounds and patterns of single fields stand in the models;
+They are written here and in the modules ``rules_*``. Types, bounds and patterns of single fields stand in the models;
 what can be seen only inside ``podTemplate`` stands in ``pod_overlay``. ``trireme validate`` evaluates these same texts.
 """
 
@@ -10,9 +10,8 @@ from typing import Final
 
 from trireme_operator.api.rule import Rule
 from trireme_operator.api.rules_model import RULES as MODEL_RULES
+from trireme_operator.api.rules_parallelism import RULES as PARALLELISM_RULES
 
-_WORLD = "(self.parallelism.tensor * self.parallelism.pipeline)"
-_PER_POD = "self.accelerator.perPod"
 _RESOURCE_NAME = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _ANNOTATION_KEY = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _PATH = r"^(?:[-A-Za-z0-9/._~!$&\x27()*+,;=:@]|%[0-9a-fA-F]{2})+$"
@@ -58,27 +57,7 @@ RULES: Final[tuple[Rule, ...]] = (
         message="replicas is for a resource without zones: give each zone its own zones[].replicas and remove replicas",
         field=".replicas",
     ),
-    Rule(
-        where="spec",
-        rule=f"!has({_PER_POD}) || {_WORLD} % {_PER_POD} == 0",
-        message=(
-            "accelerator.perPod must divide the number of ranks, parallelism.tensor x parallelism.pipeline: 8 x 2 = 16"
-            " ranks fit into pods of 1, 2, 4, 8 or 16"
-        ),
-        field=".accelerator.perPod",
-    ),
-    Rule(
-        where="spec",
-        rule=(
-            f"!has({_PER_POD}) || {_PER_POD} % self.parallelism.tensor == 0 ||"
-            f" self.parallelism.tensor % {_PER_POD} == 0"
-        ),
-        message=(
-            "accelerator.perPod must be a multiple of parallelism.tensor, or divide it: else a pod would hold parts of"
-            " two pipeline stages"
-        ),
-        field=".accelerator.perPod",
-    ),
+    *PARALLELISM_RULES,
     *MODEL_RULES,
     Rule(
         where="spec.accelerator.resource",

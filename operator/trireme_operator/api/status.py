@@ -42,7 +42,7 @@ class PlanStatus(Model):
     """Pods in one group."""
 
     ranks_per_group: Annotated[int, Field(ge=1)]
-    """Ranks in one group: tensor x pipeline."""
+    """Ranks in one group: tensor x pipeline x data."""
 
     gpus_per_group: Annotated[int, Field(ge=0)]
     """Devices that one group asks for; 0 with ranks on the processor."""

@@ -78,6 +78,9 @@ def data(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, Any]:
             "ranksPerPod": shape.ranks_per_pod,
             "tensor": shape.tensor,
             "pipeline": shape.pipeline,
+            "data": shape.data,
+            "expert": shape.expert,
+            "loadBalancing": shape.balancing.value if shape.balancing else None,
             "worldSize": shape.world_size,
         },
         "pods": [_pod(pod) for pod in pod_ranks(shape)],
@@ -90,8 +93,11 @@ def data(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, Any]:
 
 
 def _pod(pod: PodRanks) -> dict[str, Any]:
-    ranks = [{"rank": rank.number, "pipeline": rank.pipeline, "tensor": rank.tensor} for rank in pod.ranks]
-    return {"nodeRank": pod.node_rank, "role": "leader" if pod.leader else "worker", "ranks": ranks}
+    ranks = [
+        {"rank": rank.number, "data": rank.data, "pipeline": rank.pipeline, "tensor": rank.tensor} for rank in pod.ranks
+    ]
+    role = "leader" if pod.leader else "worker"
+    return {"nodeRank": pod.node_rank, "role": role, "servesHTTP": pod.serves, "ranks": ranks}
 
 
 def _zone(planned: ClusterPlan, zone: ZonePlan) -> dict[str, Any]:
@@ -127,19 +133,10 @@ def _table(console: Console, cluster: InferenceCluster, planned: ClusterPlan) ->
     shown = data(cluster, planned)
     group, devices = shown["group"], shown["accelerator"]
     console.print(f"{planned.namespace}/{planned.name}", style="bold", markup=False)
-    console.print(
-        f"a group: {group['worldSize']} ranks (tensor {group['tensor']} x pipeline {group['pipeline']}) in"
-        f" {group['pods']} pods of {group['ranksPerPod']}"
-    )
+    console.print(f"a group: {_shape(group)} in {group['pods']} pods of {group['ranksPerPod']}")
     counted = f"{devices['total']} {devices['resource']}" if devices["perGroup"] else "none, ranks run on the processor"
     console.print(f"devices of {shown['groups']} groups: {counted}")
-    ranks = Table(
-        "node rank", "role", "ranks as rank (pipeline, tensor)", title="pods of a group", title_justify="left"
-    )
-    for pod in shown["pods"]:
-        listed = "  ".join(f"{rank['rank']} ({rank['pipeline']}, {rank['tensor']})" for rank in pod["ranks"])
-        ranks.add_row(str(pod["nodeRank"]), pod["role"], listed)
-    console.print(ranks)
+    console.print(_pods(shown["pods"], ("data", "pipeline", "tensor") if group["data"] > 1 else ("pipeline", "tensor")))
     console.print(plan_settings.table(shown["engine"]))
     zones = Table(
         "zone", "groups", "weight", "share", "LeaderWorkerSet", "Service", title="zones", title_justify="left"
@@ -153,3 +150,21 @@ def _table(console: Console, cluster: InferenceCluster, planned: ClusterPlan) ->
     for kind, names in shown["objects"].items():
         objects.add_row(kind, ", ".join(names))
     console.print(objects)
+
+
+def _shape(group: dict[str, Any]) -> str:
+    data = f" x data {group['data']}" if group["data"] > 1 else ""
+    notes = [f"{group['loadBalancing']} load balancing"] if group["loadBalancing"] else []
+    notes += ["expert parallel"] if group["expert"] else []
+    said = f", {', '.join(notes)}" if notes else ""
+    return f"{group['worldSize']} ranks (tensor {group['tensor']} x pipeline {group['pipeline']}{data}){said}"
+
+
+def _pods(pods: list[dict[str, Any]], coordinates: tuple[str, ...]) -> Table:
+    heading = f"ranks as rank ({', '.join(coordinates)})"
+    table = Table("node rank", "role", "serves HTTP", heading, title="pods of a group", title_justify="left")
+    for pod in pods:
+        listed = (f"{rank['rank']} ({', '.join(str(rank[name]) for name in coordinates)})" for rank in pod["ranks"])
+        serves = "yes" if pod["servesHTTP"] else "no"
+        table.add_row(str(pod["nodeRank"]), pod["role"], serves, "  ".join(listed))
+    return table

@@ -5,7 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trireme_operator.api import Reason
-from trireme_operator.api.labels import LWS_LABEL_GROUP_INDEX, LWS_LABEL_NAME, LWS_LABEL_WORKER_INDEX
+from trireme_operator.api.labels import (
+    LABEL_ROTATION,
+    LWS_LABEL_GROUP_INDEX,
+    LWS_LABEL_NAME,
+    LWS_LABEL_WORKER_INDEX,
+)
 from trireme_operator.controller.causes import Cause, Stage, cause_of, is_ready, worst
 from trireme_operator.kube import Obj
 
@@ -21,7 +26,7 @@ class Group:
 
     @property
     def ready(self) -> bool:
-        """Whether the leader is Ready and every pod of the group is there."""
+        """Whether every pod that serves HTTP is Ready, and every pod of the group is there."""
         return self.cause is None
 
 
@@ -52,7 +57,8 @@ def _cause(set_name: str, pods: list[Obj], size: int) -> Cause | None:
         return Cause(Stage.ENDING, Reason.STARTING, f"pod {ending[0]} is ending; the group is made again after it")
     expected = _expected_size(leader, size)
     causes = [cause for pod in sorted(pods, key=_worker_index) if (cause := cause_of(pod)) is not None]
-    if is_ready(leader) and len(pods) >= expected:
+    serving = [pod for pod in pods if pod is leader or LABEL_ROTATION in (pod["metadata"].get("labels") or {})]
+    if all(is_ready(pod) for pod in serving) and len(pods) >= expected:
         return None
     if len(pods) < expected:
         text = f"{len(pods)} of {expected} pods of the group exist"

@@ -178,9 +178,17 @@ def _replace(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
+def _substring(text: str, start: int, end: int) -> str:
+    """Code points from ``start`` up to ``end``; beyond the text is an error, as in CEL."""
+    if not 0 <= start <= end <= len(text):
+        raise ValueError(f"invalid substring range: {start}, {end}")
+    return text[start:end]
+
+
 _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "sizeOf": _size,
     "split": _split,
+    "substring": _substring,
     "replace": _replace,
     "lowerAscii": _lower_ascii,
     "quantity": _quantity,

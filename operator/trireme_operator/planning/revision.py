@@ -17,7 +17,7 @@ from trireme_operator.api.labels import ANNOTATION_RENDERING
 from trireme_operator.api.model import ModelSource
 from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import ComputeResources
-from trireme_operator.planning.geometry import geometry
+from trireme_operator.planning.geometry import GroupGeometry, geometry
 
 _HASH_LENGTH: Final = 10
 _MODEL_FIELDS: Final = frozenset({"credentials", "cache", "s3"})
@@ -39,7 +39,7 @@ def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
     inputs = {
         "model": {"source": spec.model.source, "servedName": cluster.served_name} | _model(spec.model),
         "engine": engine,
-        "parallelism": {"tensor": shape.tensor, "pipeline": shape.pipeline, "perPod": shape.ranks_per_pod},
+        "parallelism": _parallelism(shape),
         "accelerator": spec.accelerator.resource,
         "resources": {
             "requests": _compute(spec.resources.requests),
@@ -102,6 +102,13 @@ def _model(model: ModelSource) -> dict[str, Any]:
     if model.cache is not None and model.cache.empty_dir is not None:
         inputs["cache"] = {"emptyDir": {"sizeLimit": canonical(model.cache.empty_dir.size_limit)}}
     return inputs
+
+
+def _parallelism(shape: GroupGeometry) -> dict[str, Any]:
+    inputs: dict[str, Any] = {"tensor": shape.tensor, "pipeline": shape.pipeline, "perPod": shape.ranks_per_pod}
+    if shape.balancing is not None:
+        inputs |= {"data": shape.data, "loadBalancing": shape.balancing.value}
+    return inputs | ({"expert": True} if shape.expert else {})
 
 
 def _compute(resources: ComputeResources) -> dict[str, str]:

@@ -11,6 +11,7 @@ from trireme_operator.rendering.model import ModelParts
 ENGINE_PORT: Final = 8000
 LAUNCHER_PORT: Final = 8001
 MASTER_PORT: Final = 29501
+DATA_PARALLEL_PORT: Final = 29550
 GRACE_SECONDS: Final = 120
 SETTLE_SECONDS: Final = 5
 HOME: Final = "/home/trireme"
@@ -59,6 +60,7 @@ def environment(cluster: InferenceCluster, geometry: GroupGeometry, model: Model
         _field("TRIREME_POD_IP", "status.podIP"),
         _value("TRIREME_TENSOR_PARALLEL_SIZE", geometry.tensor),
         _value("TRIREME_PIPELINE_PARALLEL_SIZE", geometry.pipeline),
+        *_data_parallel(geometry),
         _value("TRIREME_RANKS_PER_POD", geometry.ranks_per_pod),
         _value("TRIREME_ENGINE_PORT", ENGINE_PORT),
         _value("TRIREME_LAUNCHER_PORT", LAUNCHER_PORT),
@@ -71,6 +73,19 @@ def environment(cluster: InferenceCluster, geometry: GroupGeometry, model: Model
         _value("USER", "trireme"),
         _value("HF_HOME", f"{HOME}/.cache/huggingface"),
         *model.environment,
+    ]
+
+
+def _data_parallel(geometry: GroupGeometry) -> list[dict[str, Any]]:
+    """Absent where it says nothing, as in the templates that were stored before there was any of it."""
+    found = [_value("TRIREME_EXPERT_PARALLEL", "true")] if geometry.expert else []
+    if geometry.balancing is None:
+        return found
+    return [
+        _value("TRIREME_DATA_PARALLEL_SIZE", geometry.data),
+        _value("TRIREME_DATA_PARALLEL_BALANCING", geometry.balancing.value),
+        _value("TRIREME_DATA_PARALLEL_PORT", DATA_PARALLEL_PORT),
+        *found,
     ]
 
 

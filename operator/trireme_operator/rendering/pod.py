@@ -54,7 +54,8 @@ ADDED_CONTAINER_SECURITY: Final[Obj] = {
 
 def pod_template(cluster: InferenceCluster, plan: ClusterPlan, settings: Settings, *, leader: bool) -> Obj:
     """The template of leaders or workers, with ``spec.podTemplate`` laid over it."""
-    template = {"metadata": {"labels": _labels(cluster, leader=leader)}, "spec": _spec(cluster, plan, settings)}
+    labels = _labels(cluster, leader=leader, serves=leader or plan.geometry.every_pod_serves)
+    template = {"metadata": {"labels": labels}, "spec": _spec(cluster, plan, settings)}
     extra = cluster.spec.pod_template
     if extra is None:
         return template
@@ -65,13 +66,13 @@ def pod_template(cluster: InferenceCluster, plan: ClusterPlan, settings: Setting
     return merged
 
 
-def _labels(cluster: InferenceCluster, *, leader: bool) -> dict[str, str]:
+def _labels(cluster: InferenceCluster, *, leader: bool, serves: bool) -> dict[str, str]:
     labels = {
         MANAGED_BY[0]: MANAGED_BY[1],
         LABEL_CLUSTER: cluster.metadata.name,
         LABEL_ROLE: ROLE_LEADER if leader else ROLE_WORKER,
     }
-    return labels | ({LABEL_ROTATION: ROTATION_IN} if leader else {})
+    return labels | ({LABEL_ROTATION: ROTATION_IN} if serves else {})
 
 
 def _spec(cluster: InferenceCluster, plan: ClusterPlan, settings: Settings) -> Obj:
