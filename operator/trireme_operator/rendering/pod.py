@@ -25,6 +25,7 @@ from trireme_operator.planning import ClusterPlan
 from trireme_operator.rendering import engine
 from trireme_operator.rendering.model import ModelParts, model_parts
 from trireme_operator.rendering.overlay import overlay
+from trireme_operator.rendering.scheduling import POD_ANNOTATIONS, keep_together, leaders_apart
 from trireme_operator.rendering.settings import Settings
 
 Obj = dict[str, Any]
@@ -54,11 +55,16 @@ ADDED_CONTAINER_SECURITY: Final[Obj] = {
 
 def pod_template(cluster: InferenceCluster, plan: ClusterPlan, settings: Settings, *, leader: bool) -> Obj:
     """The template of leaders or workers, with ``spec.podTemplate`` laid over it."""
-    template = {"metadata": {"labels": _labels(cluster, leader=leader)}, "spec": _spec(cluster, plan, settings)}
+    meta = {"labels": _labels(cluster, leader=leader), "annotations": dict(POD_ANNOTATIONS)}
+    template = {"metadata": meta, "spec": _spec(cluster, plan, settings)}
+    if leader:
+        template["spec"]["affinity"] = leaders_apart(cluster)
     extra = cluster.spec.pod_template
     if extra is None:
+        keep_together(template["spec"], cluster)
         return template
     merged = overlay(template, {"metadata": extra.metadata, "spec": extra.spec})
+    keep_together(merged["spec"], cluster)
     for kind in ("initContainers", "containers"):
         for container in merged["spec"][kind]:
             container["securityContext"] = {**ADDED_CONTAINER_SECURITY, **container.get("securityContext", {})}
