@@ -24,6 +24,7 @@ from trireme_operator.kube import (
     LEADER_WORKER_SET,
     POD,
     POD_DISRUPTION_BUDGET,
+    POD_MONITOR,
     SERVICE,
     SERVICE_ACCOUNT,
     Forbidden,
@@ -37,7 +38,15 @@ from trireme_operator.rendering import Settings
 
 POD_FIELDS = ("name", "containers", "env", "volumes", "labels", "tolerations", "securityContext", "engine", "value")
 KEY = Key(NAMESPACE, "llm")
-CHILDREN = (LEADER_WORKER_SET, SERVICE, SERVICE_ACCOUNT, CONTROLLER_REVISION, POD_DISRUPTION_BUDGET, HTTP_ROUTE)
+CHILDREN = (
+    LEADER_WORKER_SET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    CONTROLLER_REVISION,
+    POD_DISRUPTION_BUDGET,
+    POD_MONITOR,
+    HTTP_ROUTE,
+)
 
 
 class World:
@@ -125,6 +134,7 @@ async def test_creates_every_child_once_and_then_writes_nothing(world: World) ->
         "ServiceAccount": 1,
         "ControllerRevision": 1,
         "PodDisruptionBudget": 2,
+        "PodMonitor": 1,
         "HTTPRoute": 1,
     }
     assert [name for verb, _, name in world.kube.writes if verb == "status"] == ["llm"]
@@ -135,7 +145,7 @@ async def test_budget_of_creation_is_children_plus_one_replicas_apply_a_zone_tha
     world: World,
 ) -> None:
     writes = await world.writes()
-    assert len(writes) == 10 + 2 + 1
+    assert len(writes) == 11 + 2 + 1
 
 
 async def test_replicas_are_applied_on_their_own(world: World) -> None:

@@ -14,5 +14,5 @@ class Scheduling(Model):
     value of it, or not at all."""
 
     exclusive: bool = False
-    """Whether a group is alone there: nodes with its value of the label run no pod of any other LeaderWorkerSet group of
-    the cluster."""
+    """Whether a group is alone there: nodes with its value of the label run no pod of any other group, whichever
+    LeaderWorkerSet of the cluster that is of."""
