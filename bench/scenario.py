@@ -15,6 +15,7 @@ from trireme_operator.kube import (
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
+    POD_DISRUPTION_BUDGET,
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
@@ -30,6 +31,7 @@ CHILDREN: Mapping[Kind, int] = {
     SERVICE: 4,
     SERVICE_ACCOUNT: 1,
     CONTROLLER_REVISION: 1,
+    POD_DISRUPTION_BUDGET: 3,
     HTTP_ROUTE: 1,
 }
 FEWEST_WRITES = sum(CHILDREN.values()) + len(ZONES) + 1
@@ -90,6 +92,7 @@ def steps(stored: Obj) -> list[Step]:
         rendered = rendering.leader_worker_set(cluster, wanted, zone, revision_name=revision, template=template)
         result.append(Step(LEADER_WORKER_SET, rendered, then=groups))
         result.append(Step(SERVICE, rendering.zone_service(cluster, wanted, zone)))
+        result.append(Step(POD_DISRUPTION_BUDGET, rendering.pod_disruption_budget(cluster, zone)))
     return result
 
 

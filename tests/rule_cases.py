@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from tests import rule_cases_network_policy as network_policy
 from tests.rule_cases_model import BROKEN as BROKEN_MODEL
 from tests.unit.controller_samples import resource
 
@@ -25,7 +26,18 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.resources", {"resources": {"requests": {"cpu": "8"}, "limits": {"cpu": "500m"}}}),
     ("spec.resources", {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
     ("spec.zones", {"zones": [{"name": "a", "weight": 0}, {"name": "b", "weight": 0}]}),
+    ("spec.service", {"service": {"profile": "aws-nlb"}}),
+    ("spec.service", {"service": {"type": "NodePort", "loadBalancerClass": "service.k8s.aws/nlb"}}),
+    ("spec.service", {"service": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}}),
+    ("spec.service", {"service": {"externalTrafficPolicy": "Local"}}),
+    ("spec.service", {"service": {"sessionAffinitySeconds": 60}}),
+    ("spec.monitoring", {"monitoring": {"podMonitor": "Never", "podMonitorLabels": [{"name": "a"}]}}),
+    (
+        "spec.monitoring.podMonitorLabels[].name",
+        {"monitoring": {"podMonitorLabels": [{"name": "trireme.dev/cluster"}]}},
+    ),
     ("spec.service.annotations[].name", {"service": {"annotations": [{"name": "trireme.dev/x", "value": "1"}]}}),
+    *network_policy.BROKEN,
     ("spec.gateway.hostnames[]", {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["10.0.0.1"]}}),
     ("spec.gateway.paths[]", {"gateway": {"parentRefs": [{"name": "g"}], "paths": ["v1"]}}),
 ]
@@ -66,7 +78,7 @@ TRANSITIONS: dict[str, Any] = {
         },
     },
 }
-"""A schema whose rules speak about updates; our own has none so far."""
+"""A schema whose rules speak about updates, in more ways than our own do."""
 
 UPDATES: list[tuple[Any, Any, list[tuple[str, str]]]] = [
     (None, {"size": 1}, []),
@@ -81,3 +93,18 @@ UPDATES: list[tuple[Any, Any, list[tuple[str, str]]]] = [
     ),
 ]
 """What was there, what comes, and each broken rule of TRANSITIONS: its path and what it says."""
+
+_BALANCED = {"type": "LoadBalancer"}
+SERVICE_UPDATES: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
+    (_BALANCED, {**_BALANCED, "profile": "aws-nlb"}, ["spec.service.profile"]),
+    ({**_BALANCED, "profile": "aws-nlb"}, _BALANCED, ["spec.service.profile"]),
+    (
+        {**_BALANCED, "loadBalancerClass": "a/b"},
+        {**_BALANCED, "loadBalancerClass": "a/c"},
+        ["spec.service.loadBalancerClass"],
+    ),
+    ({**_BALANCED, "loadBalancerClass": "a/b"}, {"type": "ClusterIP"}, []),
+    ({}, {**_BALANCED, "profile": "gke-internal", "loadBalancerClass": "a/b"}, []),
+    ({**_BALANCED, "profile": "aws-nlb"}, {**_BALANCED, "profile": "aws-nlb", "externalTrafficPolicy": "Local"}, []),
+]
+"""``spec.service`` as it was, as it comes, and the paths of the broken rules."""

@@ -214,7 +214,44 @@ _GATEWAY = fields(
         least=1,
     ),
 )
+_SELECTOR = fields(
+    {},
+    matchLabels=mostly(one([{"a": "b"}, {"a/b": ""}, {}]), one([{"a": "-"}, {"a": None}, {"a": 1}, {"": "b"}]), of=4),
+    matchExpressions=lists(
+        fields(
+            {
+                "key": pick(["a", "a.b/c"], ["", "/a", "a/b/c", "\u00e9", "x" * 318]),
+                "operator": pick(["In", "NotIn", "Exists", "DoesNotExist"], ["in", ""]),
+            },
+            values=lists(pick(["a", ""], SHORT_TEXTS)),
+        )
+    ),
+)
+_PEERS = lists(
+    fields(
+        {},
+        podSelector=_SELECTOR,
+        namespaceSelector=_SELECTOR,
+        ipBlock=fields(
+            {"cidr": pick(["10.0.0.0/8", "2001:db8::/32"], ["10.0.0.1/8", "", "x" * 50])},
+            **{"except": lists(pick(["10.1.0.0/16"], ["10.0.0.0/8", "", "x" * 50]))},
+        ),
+    )
+)
+_SERVICE = fields(
+    {},
+    type=pick(["ClusterIP", "NodePort", "LoadBalancer", "LoadBalancer"], ["ExternalName", ""]),
+    profile=pick(["aws-nlb", "gke-internal", "aks-internal"], ["aws", ""]),
+    annotations=lists(_ANNOTATION),
+    trafficDistribution=pick(["PreferSameZone", "PreferSameNode", "PreferClose"], ["Close", ""]),
+    sessionAffinity=pick(["None", "ClientIP"], ["clientIP", ""]),
+    sessionAffinitySeconds=pick([1, 86400], [0, 86401]),
+    externalTrafficPolicy=pick(["Cluster", "Local"], ["local", ""]),
+    loadBalancerClass=pick(["a", "a.b/c"], ["", "/a", "\u00e9", "x" * 318]),
+    loadBalancerSourceRanges=lists(pick(["10.0.0.0/8"], ["10.0.0.1/8", "", "x" * 50])),
+)
 _COMMON: dict[str, Maker] = {
+    "networkPolicy": fields({"from": _PEERS}, monitoring=_PEERS),
     "engine": _ENGINE,
     "parallelism": fields(
         {},
@@ -231,8 +268,19 @@ _COMMON: dict[str, Maker] = {
         memory=mostly(one([None]), pick(["80Gi", 8], QUANTITIES), of=3),
     ),
     "resources": fields({}, requests=_COMPUTE, limits=_COMPUTE, sharedMemory=pick(["1Gi", 8], QUANTITIES)),
-    "service": fields(
-        {}, type=pick(["ClusterIP", "NodePort", "LoadBalancer"], ["ExternalName", ""]), annotations=lists(_ANNOTATION)
+    "service": _SERVICE,
+    "scheduling": fields(
+        {"topologyKey": pick(["a", "a.b/c"], ["", "/a", "\u00e9"])}, exclusive=pick([True, False], ["true"])
+    ),
+    "monitoring": fields(
+        {},
+        podMonitor=pick(["Auto", "Always", "Never"], ["On", ""]),
+        podMonitorLabels=lists(
+            fields(
+                {"name": pick(["a", "a.b/c"], ["trireme.dev/x", "app.kubernetes.io/managed-by", "", "/a", "\u00e9"])},
+                value=pick(["", "b"], SHORT_TEXTS),
+            )
+        ),
     ),
     "gateway": _GATEWAY,
     "podTemplate": fields({}, metadata=one([{"labels": {"a": "b"}}]), spec=one([{"x": None}, {}])),

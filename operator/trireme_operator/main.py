@@ -74,7 +74,11 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
         raise ConfigurationError(f"TRIREME_LOG_FORMAT is {log_format!r}: use json or console")
     kubeconfig = environ.get("KUBECONFIG", "")
     return Configuration(
-        settings=Settings(launcher_image=image, image_pull_policy=policy),
+        settings=Settings(
+            launcher_image=image,
+            image_pull_policy=policy,
+            operator_namespace=environ.get("TRIREME_NAMESPACE", ""),
+        ),
         namespaces=tuple(name.strip() for name in environ.get("TRIREME_NAMESPACES", "").split(",") if name.strip()),
         log_format="json" if log_format == "json" else "console",
         probe_port=_port(environ, "TRIREME_PROBE_PORT", 8080),

@@ -15,7 +15,7 @@ Obj = dict[str, Any]
 
 FOLDER = Path(__file__).parent
 CASES = sorted(path.parent.name for path in FOLDER.glob("*/input.yaml"))
-SETTINGS = rendering.Settings(launcher_image="ghcr.io/trireme/runtime:0.1.0")
+SETTINGS = rendering.Settings(launcher_image="ghcr.io/trireme/runtime:0.1.0", operator_namespace="trireme-system")
 
 
 class _Dumper(yaml.SafeDumper):

@@ -23,6 +23,11 @@ _FILES = {
         "lws",
         "config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml",
     ),
+    "PodMonitor": (
+        "github.com/prometheus-operator/prometheus-operator",
+        "prometheus-operator",
+        "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+    ),
     "HTTPRoute": (
         "sigs.k8s.io/gateway-api",
         "gateway-api",

@@ -58,6 +58,13 @@ def gateway_crds() -> list[Obj]:
     return [_load(folder / f"gateway.networking.k8s.io_{name}.yaml") for name in ("gateways", "httproutes")]
 
 
+def monitoring_crds() -> list[Obj]:
+    module, version = "github.com/prometheus-operator/prometheus-operator", versions().binaries["prometheus-operator"]
+    return [
+        _load(module_dir(module, version) / "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml")
+    ]
+
+
 @functools.cache
 def _load(file: Path) -> Obj:
     """The C loader: these are megabytes, and the one in Python takes seconds for each."""

@@ -18,6 +18,8 @@ from trireme_operator.kube import (
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
+    POD_DISRUPTION_BUDGET,
+    POD_MONITOR,
     SERVICE,
     SERVICE_ACCOUNT,
     KubernetesApi,
@@ -26,7 +28,15 @@ from trireme_operator.kube import (
 )
 from trireme_operator.rendering import Settings
 
-CHILDREN = (LEADER_WORKER_SET, SERVICE, SERVICE_ACCOUNT, CONTROLLER_REVISION, HTTP_ROUTE)
+CHILDREN = (
+    LEADER_WORKER_SET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    CONTROLLER_REVISION,
+    POD_DISRUPTION_BUDGET,
+    HTTP_ROUTE,
+    POD_MONITOR,
+)
 
 
 class Counting(KubernetesApi):
@@ -76,9 +86,9 @@ async def bench(hands: Hands, namespace: str) -> Bench:
 
 async def test_the_second_reconcile_writes_nothing_and_nothing_changes(bench: Bench) -> None:
     writes = await bench.reconcile()
-    assert writes == 8 + 1 + 1, "eight children, replicas of the zone that has not the default, one status"
+    assert writes == 11 + 1 + 1, "eleven children, replicas of the zone that has not the default, one status"
     before = await bench.snapshot()
-    assert len(before) == 9
+    assert len(before) == 12
     assert await bench.reconcile() == 0
     assert await bench.snapshot() == before
 

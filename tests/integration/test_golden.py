@@ -12,17 +12,10 @@ import yaml
 from tests.golden.cases import CASES, rendered
 from tests.integration.server import Hands
 from trireme_operator.api.labels import FIELD_MANAGER, FIELD_MANAGER_REPLICAS
-from trireme_operator.kube import (
-    CONTROLLER_REVISION,
-    HTTP_ROUTE,
-    INFERENCE_CLUSTER,
-    LEADER_WORKER_SET,
-    SERVICE,
-    SERVICE_ACCOUNT,
-    Obj,
-)
+from trireme_operator.controller.scope import CHILD_KINDS
+from trireme_operator.kube import INFERENCE_CLUSTER, Obj
 
-KINDS = {kind.kind: kind for kind in (CONTROLLER_REVISION, HTTP_ROUTE, LEADER_WORKER_SET, SERVICE, SERVICE_ACCOUNT)}
+KINDS = {kind.kind: kind for kind in CHILD_KINDS}
 SAMPLES = [yaml.safe_load(file.read_text()) for file in sorted((Path(__file__).parents[2] / "samples").glob("*.yaml"))]
 
 

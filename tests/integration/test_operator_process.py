@@ -14,6 +14,7 @@ from trireme_operator.kube import (
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
     POD,
+    POD_DISRUPTION_BUDGET,
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
@@ -21,7 +22,14 @@ from trireme_operator.kube import (
     Obj,
 )
 
-CHILDREN = {LEADER_WORKER_SET: 2, SERVICE: 3, SERVICE_ACCOUNT: 1, CONTROLLER_REVISION: 1, HTTP_ROUTE: 1}
+CHILDREN = {
+    LEADER_WORKER_SET: 2,
+    SERVICE: 3,
+    SERVICE_ACCOUNT: 1,
+    CONTROLLER_REVISION: 1,
+    POD_DISRUPTION_BUDGET: 2,
+    HTTP_ROUTE: 1,
+}
 REPAIR_SECONDS = 2.0
 
 
@@ -93,6 +101,7 @@ EDITS: dict[Kind, tuple[str, Obj, tuple[str, ...]]] = {
     ),
     SERVICE: ("llm-zone-a-http", {"spec": {"selector": {"trireme.dev/zone": "moon"}}}, ("spec", "selector")),
     SERVICE_ACCOUNT: ("llm-engine", {"automountServiceAccountToken": True}, ("automountServiceAccountToken",)),
+    POD_DISRUPTION_BUDGET: ("llm-zone-a", {"spec": {"maxUnavailable": 3}}, ("spec", "maxUnavailable")),
     HTTP_ROUTE: ("llm", {"spec": {"hostnames": ["evil.example.com"]}}, ("spec", "hostnames")),
     CONTROLLER_REVISION: (
         "",

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tests.integration.server import Hands
-from tests.rule_cases import TRANSITIONS, UPDATES
-from trireme_operator.kube import Kind
-from trireme_operator.offline import cel
+from tests.rule_cases import SERVICE_UPDATES, TRANSITIONS, UPDATES
+from tests.unit.controller_samples import resource
+from trireme_operator.kube import INFERENCE_CLUSTER, Invalid, Kind, Obj
+from trireme_operator.offline import cel, judge
 from trireme_operator.offline.old import Old
 from trireme_operator.offline.schema import findings
 
@@ -94,3 +95,23 @@ async def test_faults_that_were_there_before_are_let_pass(things: Hands, namespa
     for new, expected in ((other, set()), (worse, {"spec.size", "spec.zones[0].kind"})):
         assert {path for path, _ in await said(things, namespace, "old", new)} == expected
         assert {found.path for found in findings(new, narrow, "spec", Old(old))} == expected
+
+
+def _with_service(namespace: str, service: Obj) -> Obj:
+    obj = resource(service=service)
+    return {**obj, "metadata": {"name": "llm", "namespace": namespace}}
+
+
+@pytest.mark.parametrize(("old", "new", "paths"), SERVICE_UPDATES)
+async def test_a_load_balancer_is_not_turned_into_another_one(
+    hands: Hands, namespace: str, old: Obj, new: Obj, paths: list[str]
+) -> None:
+    before, after = _with_service(namespace, old), _with_service(namespace, new)
+    assert [finding.path for finding in judge(after, old=before).findings] == paths
+    await hands.api.apply(INFERENCE_CLUSTER, before, manager="user")
+    if not paths:
+        await hands.api.apply(INFERENCE_CLUSTER, after, manager="user")
+        return
+    with pytest.raises(Invalid, match="is fixed while type is LoadBalancer") as refused:
+        await hands.api.apply(INFERENCE_CLUSTER, after, manager="user")
+    assert paths[0] in str(refused.value)

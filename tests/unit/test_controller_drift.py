@@ -73,6 +73,18 @@ from trireme_operator.controller.drift import first_difference
             None,
             id="the server drops what is empty, also in a selector",
         ),
+        pytest.param(
+            {"ingress": [{"ports": [{"protocol": "TCP", "port": 8000}, {"protocol": "TCP", "port": 22}]}]},
+            {"ingress": [{"ports": [{"protocol": "TCP", "port": 8000}]}]},
+            "ingress[0].ports[22,TCP]",
+            id="a port added to a NetworkPolicy's rule",
+        ),
+        pytest.param(
+            {"ingress": [{"from": [{"podSelector": {"matchLabels": {"a": "1"}}, "namespaceSelector": {}}]}]},
+            {"ingress": [{"from": [{"podSelector": {"matchLabels": {"a": "1"}}}]}]},
+            "ingress[0].from[0].namespaceSelector",
+            id="all namespaces added to a NetworkPolicy's peer",
+        ),
         pytest.param({"labels": {"a": "1", "b": "2"}}, {"labels": {"a": "1"}}, None, id="a label added to labels"),
     ],
 )

@@ -23,6 +23,8 @@ from trireme_operator.kube import (
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
     POD,
+    POD_DISRUPTION_BUDGET,
+    POD_MONITOR,
     SERVICE,
     SERVICE_ACCOUNT,
     Forbidden,
@@ -36,7 +38,15 @@ from trireme_operator.rendering import Settings
 
 POD_FIELDS = ("name", "containers", "env", "volumes", "labels", "tolerations", "securityContext", "engine", "value")
 KEY = Key(NAMESPACE, "llm")
-CHILDREN = (LEADER_WORKER_SET, SERVICE, SERVICE_ACCOUNT, CONTROLLER_REVISION, HTTP_ROUTE)
+CHILDREN = (
+    LEADER_WORKER_SET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    CONTROLLER_REVISION,
+    POD_DISRUPTION_BUDGET,
+    POD_MONITOR,
+    HTTP_ROUTE,
+)
 
 
 class World:
@@ -123,6 +133,8 @@ async def test_creates_every_child_once_and_then_writes_nothing(world: World) ->
         "Service": 3,
         "ServiceAccount": 1,
         "ControllerRevision": 1,
+        "PodDisruptionBudget": 2,
+        "PodMonitor": 1,
         "HTTPRoute": 1,
     }
     assert [name for verb, _, name in world.kube.writes if verb == "status"] == ["llm"]
@@ -133,7 +145,7 @@ async def test_budget_of_creation_is_children_plus_one_replicas_apply_a_zone_tha
     world: World,
 ) -> None:
     writes = await world.writes()
-    assert len(writes) == 8 + 2 + 1
+    assert len(writes) == 11 + 2 + 1
 
 
 async def test_replicas_are_applied_on_their_own(world: World) -> None:
@@ -315,6 +327,7 @@ async def test_a_child_that_can_not_be_deleted_is_an_error_and_one_that_is_gone_
         await world.reconcile()
     assert [str(error) for error in raised.value.exceptions] == ["no"]
     assert world.condition("Accepted")["message"] == "LeaderWorkerSet llm-zone-b: no"
+    assert "llm-zone-b" in world.kube.names(POD_DISRUPTION_BUDGET), "groups that are still there stay protected"
 
 
 async def test_a_rolling_update_is_progress(world: World) -> None:

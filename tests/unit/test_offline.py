@@ -10,7 +10,7 @@ import cel
 import pytest
 import yaml
 
-from tests.rule_cases import BROKEN, TRANSITIONS, UPDATES, broken
+from tests.rule_cases import BROKEN, SERVICE_UPDATES, TRANSITIONS, UPDATES, broken
 from tests.rule_cases_model import GOOD as GOOD_MODEL
 from tests.unit.resources import raw
 from trireme_operator import generate
@@ -31,6 +31,8 @@ def said(document: dict[str, Any], **kwargs: Any) -> set[tuple[str, str]]:
 
 def test_every_rule_has_a_resource_that_breaks_it() -> None:
     found = {finding.text for where, spec in BROKEN for finding in judge(broken(where, spec, namespace="a")).findings}
+    for old, new, _ in SERVICE_UPDATES:
+        found |= {finding.text for finding in judge(raw(service=new), old=raw(service=old)).findings}
     assert {rule.rule for rule in RULES} <= found
 
 

@@ -14,7 +14,16 @@ import yaml
 
 from e2e.cluster.controlplane import ControlPlane
 from scripts import chart
-from tests.integration.server import Hands, connected, gateway_crds, lws_crds, our_crds, running_operator, until
+from tests.integration.server import (
+    Hands,
+    connected,
+    gateway_crds,
+    lws_crds,
+    monitoring_crds,
+    our_crds,
+    running_operator,
+    until,
+)
 from tests.unit.models import SMOLLM2
 from trireme_operator.kube import (
     CONFIG_MAP,
@@ -23,6 +32,9 @@ from trireme_operator.kube import (
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
+    NETWORK_POLICY,
+    POD_DISRUPTION_BUDGET,
+    POD_MONITOR,
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
@@ -33,8 +45,17 @@ from trireme_operator.kube import (
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-CHILDREN = {LEADER_WORKER_SET: 2, SERVICE: 3, SERVICE_ACCOUNT: 1, CONTROLLER_REVISION: 1, HTTP_ROUTE: 1}
-"""How many of each kind the sample with two zones and a route needs."""
+CHILDREN = {
+    LEADER_WORKER_SET: 2,
+    SERVICE: 3,
+    SERVICE_ACCOUNT: 1,
+    CONTROLLER_REVISION: 1,
+    POD_DISRUPTION_BUDGET: 2,
+    NETWORK_POLICY: 2,
+    POD_MONITOR: 1,
+    HTTP_ROUTE: 1,
+}
+"""How many of each kind the sample with two zones, a route and a NetworkPolicy needs."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +67,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 async def _install_crds(plane: ControlPlane) -> None:
     async with connected(plane.kubeconfig) as hands:
-        await hands.install([*our_crds(), *lws_crds(), *gateway_crds()])
+        await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *monitoring_crds()])
         await hands.namespace(chart.NAMESPACE)
 
 
@@ -62,6 +83,7 @@ def sample(namespace: str) -> dict[str, Any]:
     obj: dict[str, Any] = yaml.safe_load((ROOT / "samples" / "smollm2-pp2.yaml").read_text())
     obj["metadata"]["namespace"] = namespace
     obj["spec"]["model"]["config"] = {"configMap": "smollm2"}
+    obj["spec"]["networkPolicy"] = {"from": [{"podSelector": {}}]}
     return obj
 
 

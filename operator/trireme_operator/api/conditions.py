@@ -39,6 +39,8 @@ class Reason(StrEnum):
     MODEL_CONFIG_UNREADABLE = "ModelConfigUnreadable"
     """The ConfigMap of ``spec.model.config`` is not there or holds no config.json; groups are brought about all the
     same, only unjudged."""
+    POD_MONITOR_API_MISSING = "PodMonitorAPIMissing"
+    """``spec.monitoring.podMonitor`` is ``Always`` and the Prometheus Operator is not installed in the cluster."""
     NAME_CONFLICT = "NameConflict"
     """An object of a needed name exists and belongs to something else."""
     APPLY_FAILED = "ApplyFailed"

@@ -29,6 +29,7 @@ _KEPT: Final = (
     "pattern",
     "minItems",
     "maxItems",
+    "maxProperties",
     "required",
 )
 _DROPPED: Final = ("title", "additionalProperties", "$defs", "properties", "items", "anyOf", "$ref", "readOnly")
@@ -139,6 +140,8 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     _default(result)
     if "properties" in node:
         result["properties"] = {name: _structural(child, definitions) for name, child in node["properties"].items()}
+    if isinstance(node.get("additionalProperties"), dict):
+        result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
     if "items" in node:
         result["items"] = _structural(node["items"], definitions)
     if result.get("type") == "integer":

@@ -27,6 +27,7 @@ ANNOTATION_RENDERING: Final = "trireme.dev/rendering"
 LWS_PREFIX: Final = "leaderworkerset.sigs.k8s.io/"
 LWS_LABEL_NAME: Final = "leaderworkerset.sigs.k8s.io/name"
 LWS_LABEL_GROUP_INDEX: Final = "leaderworkerset.sigs.k8s.io/group-index"
+LWS_LABEL_GROUP_KEY: Final = "leaderworkerset.sigs.k8s.io/group-key"
 LWS_LABEL_WORKER_INDEX: Final = "leaderworkerset.sigs.k8s.io/worker-index"
 
 TOPOLOGY_ZONE: Final = "topology.kubernetes.io/zone"

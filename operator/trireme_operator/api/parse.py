@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from trireme_operator.api.network_policy import violations as policy_violations
 from trireme_operator.api.pod_overlay import violations as overlay_violations
 from trireme_operator.api.resource import InferenceCluster
+from trireme_operator.api.service import violations as service_violations
 from trireme_operator.api.violations import InvalidResource, Violation
 
 _SHOWN_CHARACTERS = 80
@@ -28,7 +30,11 @@ def parse(raw: Mapping[str, Any]) -> InferenceCluster:
 
     """
     cluster = read(raw)
-    found = overlay_violations(cluster.spec)
+    found = (
+        *overlay_violations(cluster.spec),
+        *policy_violations(cluster.spec.network_policy),
+        *service_violations(cluster.spec.service),
+    )
     if found:
         raise InvalidResource(*found)
     return cluster

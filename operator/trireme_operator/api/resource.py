@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
@@ -20,8 +19,12 @@ from trireme_operator.api.base import (
 )
 from trireme_operator.api.engine import Engine
 from trireme_operator.api.model import ModelSource
+from trireme_operator.api.monitoring import Monitoring
+from trireme_operator.api.network_policy import NetworkPolicy
 from trireme_operator.api.parallelism import Accelerator, Parallelism
 from trireme_operator.api.quantity import Quantity
+from trireme_operator.api.scheduling import Scheduling
+from trireme_operator.api.service import Service
 
 GROUP: Final = "trireme.dev"
 VERSION: Final = "v1alpha1"
@@ -30,12 +33,6 @@ PLURAL: Final = "inferenceclusters"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 CPU: Final = "cpu"
-
-
-class ServiceType(StrEnum):
-    CLUSTER_IP = "ClusterIP"
-    NODE_PORT = "NodePort"
-    LOAD_BALANCER = "LoadBalancer"
 
 
 class ComputeResources(Model):
@@ -74,27 +71,6 @@ class Zone(Model):
     weight: Annotated[int, Field(ge=0, le=1000)] = 100
     """The zone's share of the traffic, relative to the other zones. A zone that has only some of its groups ready gets
     the same part of its share; one that has none gets nothing while another zone has one. 0: no traffic."""
-
-
-class Annotation(Model):
-    """One annotation."""
-
-    name: Annotated[str, Field(min_length=1, max_length=317)]
-    """The annotation's key."""
-
-    value: LongText = ""
-    """The annotation's value."""
-
-
-class Service(Model):
-    """The Service over the groups of all zones, `NAME-http`."""
-
-    type: ServiceType = ServiceType.CLUSTER_IP
-    """How the Service is reached: from inside the cluster, on a port of every node, or through a load balancer of the
-    cloud. The Services of the single zones are always `ClusterIP`."""
-
-    annotations: list[Annotation] = Field(default_factory=list, max_length=64, json_schema_extra=map_by("name"))
-    """Annotations of the Service, such as those that a cloud's load balancer is set up with."""
 
 
 class ParentReference(Model):
@@ -159,6 +135,9 @@ class Spec(Model):
     resources: Resources = Resources()
     """Processor, memory and shared memory of each pod."""
 
+    scheduling: Scheduling | None = None
+    """Keeps the pods of each group together. Absent: they may run on any nodes of their zone."""
+
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Groups of a resource without `zones`, each a whole copy of the model, each inside one zone. Default: 1."""
 
@@ -170,6 +149,13 @@ class Spec(Model):
 
     gateway: Gateway | None = None
     """The way in from outside. Absent: no HTTPRoute."""
+
+    network_policy: NetworkPolicy | None = None
+    """Who may connect to the pods. Absent: no NetworkPolicy. It takes effect where the cluster's network plugin
+    enforces NetworkPolicies."""
+
+    monitoring: Monitoring = Monitoring()
+    """Metrics for Prometheus."""
 
     pod_template: PodTemplate | None = None
     """Laid over the pods of leaders and workers, as `kubectl patch --type strategic` would: objects are merged, lists

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from trireme_operator.api import rules_monitoring, rules_network_policy, rules_service
 from trireme_operator.api.rule import Rule
 from trireme_operator.api.rules_model import RULES as MODEL_RULES
 from trireme_operator.api.rules_parallelism import RULES as PARALLELISM_RULES
 
 _RESOURCE_NAME = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-_ANNOTATION_KEY = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _PATH = r"^(?:[-A-Za-z0-9/._~!$&\x27()*+,;=:@]|%[0-9a-fA-F]{2})+$"
 _HOSTNAME = r"^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
@@ -35,6 +35,9 @@ def _limit_rule(name: str) -> Rule:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    *rules_monitoring.RULES,
+    *rules_network_policy.RULES,
+    *rules_service.RULES,
     Rule(
         where="",
         rule="self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
@@ -76,11 +79,6 @@ RULES: Final[tuple[Rule, ...]] = (
         where="spec.zones",
         rule="self.exists(z, z.weight > 0)",
         message="every zone has weight 0, so no request would be served: give at least one zone a weight of 1 or more",
-    ),
-    Rule(
-        where="spec.service.annotations[].name",
-        rule=f"self.matches('{_ANNOTATION_KEY}') && !self.startsWith('trireme.dev/')",
-        message="must be an annotation's key, [PREFIX/]NAME, and not one of trireme.dev",
     ),
     Rule(
         where="spec.gateway.hostnames[]",

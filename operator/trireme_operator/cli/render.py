@@ -23,7 +23,7 @@ class PullPolicy(StrEnum):
     NEVER = "Never"
 
 
-def render(
+def render(  # noqa: PLR0917  (typer gives each by its name)
     files: Annotated[list[str], typer.Argument(help="Files of YAML or JSON; - is standard input.", metavar="FILE...")],
     launcher_image: Annotated[
         str, typer.Option(help="The launcher's image, as the installation sets it (launcher.image in the chart).")
@@ -31,6 +31,9 @@ def render(
     launcher_pull_policy: Annotated[
         PullPolicy, typer.Option(help="When nodes pull it (launcher.image.pullPolicy in the chart).")
     ] = PullPolicy.IF_NOT_PRESENT,
+    operator_namespace: Annotated[
+        str, typer.Option(help="Where the operator runs; empty outside of the cluster. NetworkPolicies let it in.")
+    ] = "trireme-system",
     namespace: Annotated[
         str | None, typer.Option("--namespace", "-n", help="The namespace; by default what the file says.")
     ] = None,
@@ -43,7 +46,11 @@ def render(
 
     Exit codes: 0 done, 1 a resource is invalid, 2 a file can't be read or holds no resource.
     """
-    settings = Settings(launcher_image=launcher_image, image_pull_policy=launcher_pull_policy.value)
+    settings = Settings(
+        launcher_image=launcher_image,
+        image_pull_policy=launcher_pull_policy.value,
+        operator_namespace=operator_namespace,
+    )
     found = []
     clusters = valid(files, namespace=namespace)
     fits(clusters, None)

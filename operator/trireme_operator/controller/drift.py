@@ -29,8 +29,13 @@ _MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
     "conditions": ("type",),
 }
 
-_ATOMIC_MAPS = frozenset({"selector", "nodeSelector", "labelSelector"})
-"""Fields of what we render that the API types mark x-kubernetes-map-type: atomic (k8s.io/api v0.36.3, core/v1)."""
+_WHOLE = frozenset({"selector", "nodeSelector", "labelSelector", "podSelector", "namespaceSelector", "ingress"})
+"""Fields that are one value with all that is below them: what the API types mark x-kubernetes-map-type: atomic
+(k8s.io/api v0.36.3, core/v1 and networking/v1), and the rules of a NetworkPolicy, an atomic list in which one more port
+or peer lets somebody in."""
+
+_EMPTY_IS_ALL = frozenset({"podSelector", "namespaceSelector"})
+"""Selectors of a NetworkPolicy's peer: an empty one is every pod or namespace, and is stored."""
 
 
 def first_difference(live: Any, rendered: Any, path: str = "") -> str | None:
@@ -53,7 +58,7 @@ def _in_map(live: dict[str, Any], rendered: dict[str, Any], path: str) -> str | 
     for key, value in rendered.items():
         below = f"{path}.{key}" if path else str(key)
         if key not in live:
-            if value in ({}, [], None):
+            if value in ({}, [], None) and key not in _EMPTY_IS_ALL:
                 continue  # the API server drops what is empty
             return below
         difference = _in_field(key, live[key], value, below)
@@ -63,7 +68,7 @@ def _in_map(live: dict[str, Any], rendered: dict[str, Any], path: str) -> str | 
 
 
 def _in_field(field: str, live: Any, rendered: Any, path: str) -> str | None:
-    if field in _ATOMIC_MAPS and isinstance(rendered, dict):
+    if field in _WHOLE and isinstance(rendered, dict | list):
         changed = first_difference(live, rendered, path)
         return changed if changed is not None else first_difference(rendered, live, path)
     keys = _MERGE_KEYS.get(field)

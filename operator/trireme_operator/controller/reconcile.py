@@ -10,6 +10,7 @@ from datetime import datetime
 
 from trireme_operator import rendering
 from trireme_operator.api import ConditionType, InferenceCluster, InvalidResource, Reason, parse
+from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.accepted import Accepted, last_accepted
 from trireme_operator.controller.children import ensure, ensure_replicas, prune
 from trireme_operator.controller.conditions import Conditions
@@ -24,6 +25,9 @@ from trireme_operator.controller.store import Store
 from trireme_operator.kube import (
     HTTP_ROUTE,
     LEADER_WORKER_SET,
+    NETWORK_POLICY,
+    POD_DISRUPTION_BUDGET,
+    POD_MONITOR,
     SERVICE,
     SERVICE_ACCOUNT,
     Forbidden,
@@ -129,8 +133,16 @@ class Reconciler:
             template = group.create_task(self._apply_groups(scope, wanted))
             group.create_task(ensure(scope, SERVICE, rendering.service(cluster, wanted)))
             for zone in wanted.zones:
+                budget = rendering.pod_disruption_budget(cluster, zone)
+                group.create_task(ensure(scope, POD_DISRUPTION_BUDGET, budget))
+                policy = rendering.network_policy(cluster, zone, self._settings)
+                if policy is not None:
+                    group.create_task(ensure(scope, NETWORK_POLICY, policy))
                 if zone.name is not None:
                     group.create_task(ensure(scope, SERVICE, rendering.zone_service(cluster, wanted, zone)))
+            monitor = rendering.pod_monitor(cluster, wanted)
+            if monitor is not None:
+                group.create_task(ensure(scope, POD_MONITOR, monitor))
             if cluster.spec.gateway is not None:
                 weighed = {view.plan.name: view.weight for view in zones}
                 group.create_task(ensure(scope, HTTP_ROUTE, rendering.http_route(cluster, wanted, weighed)))
@@ -170,7 +182,13 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
     if not any(error.kind == HTTP_ROUTE for error in scope.errors):
         services = {wanted.service_name, *(zone.service_name for zone in wanted.zones)}
         await prune(scope, LEADER_WORKER_SET, frozenset(zone.lws_name for zone in wanted.zones))
+        # What protects groups goes after them: a set that could not be deleted keeps its budget and its policy.
+        sets = frozenset(scope.children.of(LEADER_WORKER_SET)).union(zone.lws_name for zone in wanted.zones)
+        await prune(scope, POD_DISRUPTION_BUDGET, sets)
+        await prune(scope, NETWORK_POLICY, sets if scope.cluster.spec.network_policy else frozenset())
         await prune(scope, SERVICE, frozenset(services))
+    monitored = scope.cluster.spec.monitoring.pod_monitor is not PodMonitorMode.NEVER
+    await prune(scope, POD_MONITOR, frozenset({wanted.pod_monitor_name} if monitored else ()))
     await prune(scope, SERVICE_ACCOUNT, frozenset({wanted.service_account_name}))
     await prune_revisions(scope)
 

@@ -11,6 +11,9 @@ from trireme_operator.kube import (
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
+    NETWORK_POLICY,
+    POD_DISRUPTION_BUDGET,
+    POD_MONITOR,
     SERVICE,
     SERVICE_ACCOUNT,
     ApiError,
@@ -21,7 +24,16 @@ from trireme_operator.kube import (
     Obj,
 )
 
-CHILD_KINDS = (LEADER_WORKER_SET, SERVICE, SERVICE_ACCOUNT, CONTROLLER_REVISION, HTTP_ROUTE)
+CHILD_KINDS = (
+    LEADER_WORKER_SET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    CONTROLLER_REVISION,
+    POD_DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    POD_MONITOR,
+    HTTP_ROUTE,
+)
 
 
 @dataclass(frozen=True)

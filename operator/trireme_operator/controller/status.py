@@ -7,6 +7,7 @@ from typing import Any
 
 from trireme_operator.api import ConditionType, InvalidResource, PlanStatus, Reason, Status, ZoneStatus
 from trireme_operator.api.labels import FIELD_MANAGER
+from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.api.resource import CPU
 from trireme_operator.controller.causes import Cause, worst
 from trireme_operator.controller.children import NameTakenError
@@ -19,6 +20,7 @@ from trireme_operator.kube import (
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
+    POD_MONITOR,
     ApiMissing,
     Forbidden,
     Invalid,
@@ -177,6 +179,8 @@ def _accepted(scope: Scope, conditions: Conditions) -> None:
         conditions.false(ConditionType.ACCEPTED, Reason.GATEWAY_API_MISSING, _GATEWAY_API_TEXT)
     elif scope.model.problem:
         conditions.false(ConditionType.ACCEPTED, Reason.MODEL_CONFIG_UNREADABLE, scope.model.problem)
+    elif scope.cluster.spec.monitoring.pod_monitor is PodMonitorMode.ALWAYS and POD_MONITOR in scope.children.missing:
+        conditions.false(ConditionType.ACCEPTED, Reason.POD_MONITOR_API_MISSING, _POD_MONITOR_TEXT)
     else:
         conditions.true(ConditionType.ACCEPTED, Reason.VALID, scope.model.warning)
 
@@ -254,6 +258,12 @@ def _ready(conditions: Conditions) -> None:
 _GATEWAY_API_TEXT = (
     "The Gateway API is not installed: install its CRDs (1.6 or newer) and a gateway controller, or remove "
     "spec.gateway; it is picked up by itself"
+)
+
+
+_POD_MONITOR_TEXT = (
+    "The API of PodMonitors is not installed: install the Prometheus Operator's CRDs, or set spec.monitoring.podMonitor"
+    " to Auto; it is picked up by itself"
 )
 
 

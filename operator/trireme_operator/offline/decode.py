@@ -53,13 +53,15 @@ def unknown_fields(value: Any, schema: Schema, path: str = "") -> Iterator[Findi
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return
     if isinstance(value, dict):
-        known = schema.get("properties", {})
+        known, rest = schema.get("properties", {}), schema.get("additionalProperties")
         for name, child in value.items():
             if not path and name in _IMPLICIT:
                 continue
             below = f"{path}.{name}" if path else name
             if name in known:
                 yield from unknown_fields(child, known[name], below)
+            elif rest is not None:
+                yield from unknown_fields(child, rest, below)
             else:
                 yield Finding(below, Rule.UNKNOWN_FIELD, _no_such(name, known), shown(child))
     elif isinstance(value, list):
@@ -70,12 +72,13 @@ def unknown_fields(value: Any, schema: Schema, path: str = "") -> Iterator[Findi
 def drop_nulls(value: Any, schema: Schema) -> None:
     """Remove fields that are null and have no default, in place; inside of what the schema preserves, nulls stay."""
     if isinstance(value, dict):
-        known = schema.get("properties", {})
-        for name in [name for name in value if name in known]:
-            if value[name] is None and "default" not in known[name]:
+        known, rest = schema.get("properties", {}), schema.get("additionalProperties")
+        for name in [name for name in value if name in known or rest is not None]:
+            child = known.get(name, rest)
+            if value[name] is None and "default" not in child:
                 del value[name]
             else:
-                drop_nulls(value[name], known[name])
+                drop_nulls(value[name], child)
     elif isinstance(value, list):
         for item in value:
             drop_nulls(item, schema.get("items", {}))

@@ -18,6 +18,7 @@ from trireme_operator.offline.old import Old
 
 _KNOWN: Final = frozenset(
     {
+        "additionalProperties",
         "default",
         "description",
         "enum",
@@ -25,6 +26,7 @@ _KNOWN: Final = frozenset(
         "items",
         "maxItems",
         "maxLength",
+        "maxProperties",
         "maximum",
         "minItems",
         "minLength",
@@ -152,6 +154,13 @@ def _object(value: dict[str, Any], schema: Schema, path: str, old: Old) -> Itera
         if name in value:
             below = f"{path}.{name}" if path else name
             yield from findings(value[name], child, below, old.field(name))
+    if "additionalProperties" in schema:
+        for name, item in value.items():
+            yield from findings(item, schema["additionalProperties"], f"{path}.{name}", old.field(name))
+    most = schema.get("maxProperties")
+    if most is not None and len(value) > most:
+        message = f"has {len(value)} entries: at most {most} are allowed"
+        yield Finding(path, Rule.MAX_ITEMS, message, text=str(most))  # the server says the same of both
     for name in schema.get("required", ()):
         if name not in value:
             yield Finding(f"{path}.{name}" if path else name, Rule.REQUIRED, "must be set")

@@ -48,6 +48,11 @@ def route_name(cluster: str) -> str:
     return cluster
 
 
+def pod_monitor_name(cluster: str) -> str:
+    """The PodMonitor."""
+    return cluster
+
+
 def service_account_name(cluster: str) -> str:
     """The ServiceAccount of the pods."""
     return f"{cluster}-engine"

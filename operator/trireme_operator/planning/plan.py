@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trireme_operator.api import InferenceCluster
+from trireme_operator.api import InferenceCluster, InvalidResource, Violation
 from trireme_operator.planning import names
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 
@@ -34,6 +34,7 @@ class ClusterPlan:
     service_name: str
     route_name: str
     service_account_name: str
+    pod_monitor_name: str
 
     @property
     def zoned(self) -> bool:
@@ -54,15 +55,26 @@ def plan(cluster: InferenceCluster) -> ClusterPlan:
         planned: tuple[ZonePlan, ...] = (_zone(name, None, replicas, POOL_WEIGHT),)
     else:
         planned = tuple(_zone(name, zone.name, zone.replicas, zone.weight) for zone in zones)
+    shape = geometry(cluster)
+    _check_scheduling(cluster, shape)
     return ClusterPlan(
         name=name,
         namespace=cluster.metadata.namespace,
-        geometry=geometry(cluster),
+        geometry=shape,
         zones=planned,
         service_name=names.service_name(name),
         route_name=names.route_name(name),
         service_account_name=names.service_account_name(name),
+        pod_monitor_name=names.pod_monitor_name(name),
     )
+
+
+def _check_scheduling(cluster: InferenceCluster, shape: GroupGeometry) -> None:
+    wanted = cluster.spec.scheduling
+    if wanted is not None and shape.pods == 1 and not wanted.exclusive:
+        path, key = "spec.scheduling.topologyKey", wanted.topology_key
+        text = f"{key} has no effect: a group is one pod, which is on one node; remove it, or set exclusive to true"
+        raise InvalidResource(Violation(path, text))
 
 
 def _zone(cluster: str, zone: str | None, replicas: int, weight: int) -> ZonePlan:

@@ -48,7 +48,8 @@ def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
         },
     }
     overlay = spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True) if spec.pod_template else {}
-    return inputs | ({"podTemplate": overlay} if overlay else {})
+    together = {"scheduling": spec.scheduling.model_dump(mode="json", by_alias=True)} if spec.scheduling else {}
+    return inputs | together | ({"podTemplate": overlay} if overlay else {})
 
 
 def inputs_name(cluster: InferenceCluster) -> str:

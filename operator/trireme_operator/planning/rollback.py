@@ -9,7 +9,7 @@ from typing import Any, Final
 
 Obj = dict[str, Any]
 
-SECTIONS: Final = ("model", "engine", "parallelism", "accelerator", "resources", "podTemplate")
+SECTIONS: Final = ("model", "engine", "parallelism", "accelerator", "resources", "scheduling", "podTemplate")
 """Fields of the spec that are inputs of the template, and nothing else is."""
 
 

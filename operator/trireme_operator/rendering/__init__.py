@@ -11,7 +11,10 @@ from trireme_operator.rendering.leader_worker_set import (
     render_template,
 )
 from trireme_operator.rendering.metadata import stamp
+from trireme_operator.rendering.network_policy import network_policy
 from trireme_operator.rendering.placement import unplace
+from trireme_operator.rendering.pod_disruption_budget import pod_disruption_budget
+from trireme_operator.rendering.pod_monitor import pod_monitor
 from trireme_operator.rendering.service_account import accepted_spec, service_account
 from trireme_operator.rendering.services import service, zone_service
 from trireme_operator.rendering.settings import Settings
@@ -24,6 +27,9 @@ __all__ = [
     "http_route",
     "leader_worker_set",
     "lws_replicas",
+    "network_policy",
+    "pod_disruption_budget",
+    "pod_monitor",
     "render_template",
     "service",
     "service_account",

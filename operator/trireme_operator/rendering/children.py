@@ -14,6 +14,9 @@ from trireme_operator.rendering.leader_worker_set import (
     render_template,
 )
 from trireme_operator.rendering.metadata import Obj
+from trireme_operator.rendering.network_policy import network_policy
+from trireme_operator.rendering.pod_disruption_budget import pod_disruption_budget
+from trireme_operator.rendering.pod_monitor import pod_monitor
 from trireme_operator.rendering.service_account import service_account
 from trireme_operator.rendering.services import service, zone_service
 from trireme_operator.rendering.settings import Settings
@@ -36,9 +39,16 @@ def children(
     for zone in plan.zones:
         found.append(leader_worker_set(cluster, plan, zone, revision_name=name, template=template))
         found.append(lws_replicas(cluster, zone))
+        found.append(pod_disruption_budget(cluster, zone))
+        policy = network_policy(cluster, zone, settings)
+        if policy is not None:
+            found.append(policy)
         if plan.zoned:
             found.append(zone_service(cluster, plan, zone))
     found.append(service(cluster, plan))
+    monitor = pod_monitor(cluster, plan)
+    if monitor is not None:
+        found.append(monitor)
     if cluster.spec.gateway is not None:
         found.append(http_route(cluster, plan, weights))
     return found

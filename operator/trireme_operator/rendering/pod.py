@@ -25,6 +25,7 @@ from trireme_operator.planning import ClusterPlan
 from trireme_operator.rendering import engine
 from trireme_operator.rendering.model import ModelParts, model_parts
 from trireme_operator.rendering.overlay import overlay
+from trireme_operator.rendering.scheduling import POD_ANNOTATIONS, keep_together, leaders_apart
 from trireme_operator.rendering.settings import Settings
 
 Obj = dict[str, Any]
@@ -55,11 +56,18 @@ ADDED_CONTAINER_SECURITY: Final[Obj] = {
 def pod_template(cluster: InferenceCluster, plan: ClusterPlan, settings: Settings, *, leader: bool) -> Obj:
     """The template of leaders or workers, with ``spec.podTemplate`` laid over it."""
     labels = _labels(cluster, leader=leader, serves=leader or plan.geometry.every_pod_serves)
-    template = {"metadata": {"labels": labels}, "spec": _spec(cluster, plan, settings)}
+    template = {
+        "metadata": {"labels": labels, "annotations": dict(POD_ANNOTATIONS)},
+        "spec": _spec(cluster, plan, settings),
+    }
+    if leader:
+        template["spec"]["affinity"] = leaders_apart(cluster)
     extra = cluster.spec.pod_template
     if extra is None:
+        keep_together(template["spec"], cluster)
         return template
     merged = overlay(template, {"metadata": extra.metadata, "spec": extra.spec})
+    keep_together(merged["spec"], cluster)
     for kind in ("initContainers", "containers"):
         for container in merged["spec"][kind]:
             container["securityContext"] = {**ADDED_CONTAINER_SECURITY, **container.get("securityContext", {})}

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Settings:
-    """The launcher's image, which carries ``/opt/trireme/runtime.pyz``, and when nodes pull it."""
+    """The launcher's image, which carries ``/opt/trireme/runtime.pyz``, and when nodes pull it.
+
+    ``operator_namespace`` is where the operator's pods run, which may ask launchers; empty when they run outside of the
+    cluster.
+    """
 
     launcher_image: str
     image_pull_policy: str = "IfNotPresent"
+    operator_namespace: str = ""

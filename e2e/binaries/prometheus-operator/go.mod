@@ -1,0 +1,7 @@
+module trireme.dev/e2e/binaries/prometheus-operator
+
+go 1.24.0
+
+require (
+	github.com/prometheus-operator/prometheus-operator v0.85.0
+)
