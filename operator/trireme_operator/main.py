@@ -5,6 +5,10 @@ SIGINT end it with 0. Nothing needs to be finished first: a reconcile that is cu
 process.
 """
 
+import trireme_operator.lean  # noqa: F401 - it is of use only before kopf and structlog are imported
+
+# isort: split
+
 import asyncio
 import os
 import secrets

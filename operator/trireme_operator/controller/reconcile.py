@@ -17,7 +17,7 @@ from trireme_operator.controller.groups import Group, groups_of
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
-from trireme_operator.controller.routes import read_gateways
+from trireme_operator.controller.routes import GatewayReader, read_gateways
 from trireme_operator.controller.scope import OutdatedError, Scope
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
@@ -53,6 +53,7 @@ class Reconciler:
     ) -> None:
         self._api = api
         self._store = store
+        self._gateways = GatewayReader(api)
         self._settings = settings
         self._clock = clock
 
@@ -101,7 +102,7 @@ class Reconciler:
         settled = (raw.get("status") or {}).get("observedGeneration") is not None
         scope = Scope(self._api, cluster, children, model or ModelCheck(), settled)
         zones = _views(scope, wanted)
-        reading = asyncio.create_task(read_gateways(self._api, cluster))
+        reading = asyncio.create_task(read_gateways(self._gateways, cluster))
         try:
             template = await self._apply(scope, wanted, zones)
             await _prune(scope, wanted)

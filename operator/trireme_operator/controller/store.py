@@ -26,7 +26,7 @@ from trireme_operator.api.labels import LABEL_CLUSTER
 from trireme_operator.controller.compact import pack, trimmed, unpack
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.scope import CHILD_KINDS, Children
-from trireme_operator.kube import INFERENCE_CLUSTER, POD, Kind, KubeError, Obj
+from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, POD, Kind, KubeError, Obj
 
 KINDS = (INFERENCE_CLUSTER, *CHILD_KINDS, POD)
 """What is kept here."""
@@ -289,9 +289,17 @@ class Store:
         if not self.ready.is_set():
             if not self._unread:
                 self.ready.set()
-                self._tell_all()
+                self._wake(sorted(self.resources(), key=self._is_whole))
         elif change:
             self._tell_all()
+
+    def _is_whole(self, key: Key) -> bool:
+        """Whether the status is of the latest spec and its zones have groups: the others are looked at first."""
+        raw = self.resource(key) or {}
+        status = raw.get("status") or {}
+        sets = sum(kind == LEADER_WORKER_SET for kind, _ in self._owned.get(key, ()))
+        current = status.get("observedGeneration") == raw.get("metadata", {}).get("generation")
+        return current and sets >= len(status.get("zones") or ())
 
     def _tell_all(self) -> None:
         self._wake(self.resources())
