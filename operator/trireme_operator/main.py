@@ -39,6 +39,7 @@ from trireme_operator.controller.resync import resync
 from trireme_operator.controller.store import KINDS, Store, Stream
 from trireme_operator.controller.workers import describe, work
 from trireme_operator.kube import Claim, Fence, FencedApi, KubernetesApi, Lease, connect
+from trireme_operator.memory import stay_small
 from trireme_operator.rendering import Settings
 
 WORKERS = 8
@@ -213,6 +214,7 @@ def main() -> None:
         sys.stderr.write(f"trireme-operator: {error}\n")
         sys.exit(2)
     configure_logs(configuration.log_format)
+    stay_small()
     # Until the loop takes over: process 1 of a container has no default action for SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

@@ -18,12 +18,13 @@ from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
 from trireme_operator.controller.routes import GatewayReader, read_gateways
-from trireme_operator.controller.scope import OutdatedError, Scope
+from trireme_operator.controller.scope import ChildError, OutdatedError, Scope
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
 from trireme_operator.kube import (
     HTTP_ROUTE,
     LEADER_WORKER_SET,
+    POD,
     SERVICE,
     SERVICE_ACCOUNT,
     Forbidden,
@@ -101,6 +102,8 @@ class Reconciler:
         children = self._store.children(Key(metadata.namespace, metadata.name))
         settled = (raw.get("status") or {}).get("observedGeneration") is not None
         scope = Scope(self._api, cluster, children, model or ModelCheck(), settled)
+        if POD in children.refused:
+            scope.errors.append(ChildError(POD, "of the groups", children.refused[POD]))
         zones = _views(scope, wanted)
         reading = asyncio.create_task(read_gateways(self._gateways, cluster))
         try:

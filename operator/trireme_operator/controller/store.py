@@ -33,6 +33,9 @@ KINDS = (INFERENCE_CLUSTER, *CHILD_KINDS, POD)
 
 _REMEMBERED_DELETIONS = 4096
 
+_PAGES_AT_ONCE = 2
+"""Pages of lists in memory at a time, over all streams: one on its way while the other is taken in."""
+
 Where = tuple[str, str]
 """Namespace and name of an object."""
 
@@ -75,6 +78,7 @@ class Store:
     def __init__(self, streams: Iterable[Stream], changed: Callable[[Key], None]) -> None:
         self.streams = tuple(streams)
         self.ready = asyncio.Event()
+        self.paging = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._changed = changed
         self._unread = set(self.streams)
         self._unserved: set[Stream] = set()
