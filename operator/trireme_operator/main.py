@@ -5,6 +5,10 @@ SIGINT end it with 0. Nothing needs to be finished first: a reconcile that is cu
 process.
 """
 
+import trireme_operator.lean  # noqa: F401 - it is of use only before kopf and structlog are imported
+
+# isort: split
+
 import asyncio
 import os
 import secrets
@@ -35,6 +39,7 @@ from trireme_operator.controller.resync import resync
 from trireme_operator.controller.store import KINDS, Store, Stream
 from trireme_operator.controller.workers import describe, work
 from trireme_operator.kube import Claim, Fence, FencedApi, KubernetesApi, Lease, connect
+from trireme_operator.memory import stay_small
 from trireme_operator.rendering import Settings
 
 WORKERS = 8
@@ -213,6 +218,7 @@ def main() -> None:
         sys.stderr.write(f"trireme-operator: {error}\n")
         sys.exit(2)
     configure_logs(configuration.log_format)
+    stay_small()
     # Until the loop takes over: process 1 of a container has no default action for SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

@@ -16,6 +16,7 @@ from tests.unit.stores import filled
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import GATEWAY_SECONDS, RESYNC_SECONDS, UNSETTLED_SECONDS, Reconciler
 from trireme_operator.controller.recording import RecordingApi
+from trireme_operator.controller.store import Store
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
     GATEWAY,
@@ -425,6 +426,77 @@ async def test_a_missing_api_is_a_condition_and_heals(world: World, kind: Kind, 
     await world.reconcile()
     assert world.kube.names(kind)
     assert world.condition("Accepted")["status"] == "True"
+
+
+@pytest.mark.parametrize("kind", [SERVICE, POD], ids=lambda kind: str(kind.kind))
+async def test_a_kind_that_may_not_be_listed_is_said_and_left_alone(world: World, kind: Kind) -> None:
+    await world.reconcile()
+    before = copy.deepcopy(world.kube.objects)
+    world.kube.fail = lambda verb, of, name: (
+        Forbidden(f"cannot list resource {of.plural}", status=403) if (verb, of) == ("list", kind) else None
+    )
+    with pytest.raises(ExceptionGroup):
+        await world.reconcile()
+    accepted = world.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "ApplyFailed")
+    assert f"cannot list resource {kind.plural}" in accepted["message"]
+    assert {key: obj for key, obj in world.kube.objects.items() if key[0] == SERVICE} == {
+        key: obj for key, obj in before.items() if key[0] == SERVICE
+    }
+
+
+class Late:
+    """A world whose operator has not heard of what happens now."""
+
+    def __init__(self, world: World, store: Store) -> None:
+        self.store = store
+        self._api = RecordingApi(world.kube, store)
+        self._reconciler = Reconciler(self._api, store, world.settings, clock=lambda: world.now)
+
+    async def reconcile(self) -> float | None:
+        return await self._reconciler.reconcile(KEY)
+
+
+async def test_a_wish_that_is_no_longer_the_latest_takes_nothing_away(world: World) -> None:
+    del world.spec["zones"][1]
+    await world.reconcile()
+    stale = Late(world, await filled(world.kube))
+    two = [{"name": "zone-a", "replicas": 1, "weight": 60}, {"name": "zone-b", "replicas": 2, "weight": 40}]
+    world.spec["zones"] = two
+    world.kube.one(INFERENCE_CLUSTER, "llm")["metadata"] |= {"generation": 2, "resourceVersion": "900"}
+    await world.reconcile()
+    for name in world.kube.names(LEADER_WORKER_SET):  # the new zone is seen, the resource that asks for it is not
+        live = world.kube.one(LEADER_WORKER_SET, name)
+        live["metadata"]["resourceVersion"] = "901"
+        stale.store.see(LEADER_WORKER_SET, "MODIFIED", copy.deepcopy(live))
+    world.kube.writes.clear()
+    assert await stale.reconcile() == 0.0
+    assert world.kube.writes == []
+    await stale.reconcile()
+    assert world.kube.names(LEADER_WORKER_SET) == {"llm-zone-a", "llm-zone-b"}
+
+
+async def test_a_deleted_resource_that_still_seems_to_stand_gets_no_child_back(world: World) -> None:
+    await world.reconcile()
+    stale = Late(world, await filled(world.kube))
+    del world.kube.objects[INFERENCE_CLUSTER, NAMESPACE, "llm"]
+    gone = world.kube.objects.pop((SERVICE, NAMESPACE, "llm-http"))
+    stale.store.see(SERVICE, "DELETED", gone | {"metadata": gone["metadata"] | {"resourceVersion": "900"}})
+    world.kube.writes.clear()
+    assert await stale.reconcile() == 0.0
+    assert await stale.reconcile() is None
+    assert world.kube.writes == []
+
+
+async def test_a_child_that_the_store_does_not_know_of_is_not_made_twice(world: World) -> None:
+    await world.reconcile()
+    stale = Late(world, await filled(world.kube))
+    live = world.kube.one(SERVICE, "llm-http")
+    stale.store.see(SERVICE, "DELETED", live | {"metadata": live["metadata"] | {"resourceVersion": "900"}})
+    world.kube.writes.clear()
+    await stale.reconcile()
+    assert world.kube.writes == []
+    assert stale.store.children(KEY).get(SERVICE, "llm-http") is None, "an event said so, and it is the later word"
 
 
 async def test_an_invalid_resource_is_a_condition_and_its_children_stay(world: World) -> None:

@@ -1,14 +1,17 @@
 """What a gateway says about the route, and the URL."""
 
+import asyncio
 import copy
 from typing import Any
 
 import pytest
 
 from tests.unit.controller_samples import resource
+from tests.unit.fake_kube import FakeKube
 from trireme_operator.api import InferenceCluster, parse
-from trireme_operator.controller.routes import GatewayKey, url, verdict
-from trireme_operator.kube import Obj
+from trireme_operator.controller import routes
+from trireme_operator.controller.routes import GatewayKey, GatewayReader, read_gateways, url, verdict
+from trireme_operator.kube import GATEWAY, Forbidden, Kind, Obj
 from trireme_operator.planning import plan
 
 EDGE: GatewayKey = ("infra", "edge")
@@ -154,3 +157,31 @@ def test_one_listener_that_took_the_route_does_not_speak_for_another() -> None:
     live["status"]["parents"][0]["parentRef"] = edge | {"sectionName": "web"}
     parents = [edge | {"sectionName": "web"}, edge | {"sectionName": "tls"}]
     assert verdict(cluster(parentRefs=parents), live, {})[1] == "RoutePending"
+
+
+class Counting(FakeKube):
+    reads = 0
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Obj:
+        self.reads += 1
+        await asyncio.sleep(0)
+        return await super().get(kind, namespace, name)
+
+
+async def test_many_resources_behind_one_gateway_read_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kube = Counting()
+    kube.add(GATEWAY, {"metadata": {"name": "edge", "namespace": "infra"}})
+    reader = GatewayReader(kube)
+    found = await asyncio.gather(*(read_gateways(reader, cluster()) for _ in range(5)))
+    assert (kube.reads, [set(item) for item in found]) == (1, [{EDGE}] * 5)
+    monkeypatch.setattr(routes, "_KEPT_SECONDS", 0.0)
+    await asyncio.sleep(0.01)
+    await read_gateways(reader, cluster())
+    assert kube.reads == 2, "and again when that is too old"
+
+
+async def test_a_gateway_that_does_not_exist_is_none_and_one_that_may_not_be_read_is_left_out() -> None:
+    kube = FakeKube()
+    assert await read_gateways(GatewayReader(kube), cluster()) == {EDGE: None}
+    kube.fail = lambda verb, kind, name: Forbidden("no", status=403)
+    assert await read_gateways(GatewayReader(kube), cluster()) == {}

@@ -182,6 +182,26 @@ def test_nobody_is_woken_before_every_stream_was_read_and_then_everybody() -> No
     assert (store.ready.is_set(), woken) == (True, [KEY])
 
 
+def test_after_a_start_resources_that_lack_something_come_first() -> None:
+    woken: list[Key] = []
+    store = Store([Stream(kind, None) for kind in KINDS], woken.append)
+    for number, (name, observed, sets) in enumerate(
+        (("fine", 1, 1), ("edited", 0, 1), ("bereft", 1, 0), ("new", None, 0))
+    ):
+        raw = resource()
+        raw["metadata"] |= {"name": name, "uid": name, "resourceVersion": str(number + 1)}
+        raw["status"] = {} if observed is None else {"observedGeneration": observed, "zones": [{"name": "zone-a"}]}
+        store.see(INFERENCE_CLUSTER, None, raw)
+        for _ in range(sets):
+            child = service(9, uid=f"{name}-set", name=f"{name}-zone-a", labels={"trireme.dev/cluster": name})
+            store.see(LEADER_WORKER_SET, None, child)
+    for stream in store.streams:
+        found = {(NAMESPACE, name) for name in ("fine", "edited", "bereft", "new", "fine-zone-a", "edited-zone-a")}
+        store.listed(stream, found, 9)
+    assert set(woken[:3]) == {Key(NAMESPACE, name) for name in ("edited", "bereft", "new")}
+    assert woken[3:] == [Key(NAMESPACE, "fine")]
+
+
 def test_a_kind_that_comes_or_goes_concerns_every_resource(watched: Watched) -> None:
     raw = resource()
     raw["metadata"] |= {"uid": "u", "resourceVersion": "3"}

@@ -59,12 +59,16 @@ async def read(api: KubeApi, store: Store, stream: Stream) -> str:
     """List a stream into the store; returns the version to watch from. Raises what the list raises."""
     found: set[Where] = set()
     version = ""
-    async for page in api.pages(stream.kind, stream.namespace, labels=selector(stream.kind)):
+    pages = aiter(api.pages(stream.kind, stream.namespace, labels=selector(stream.kind)))
+    while True:
+        async with store.paging:
+            page = await anext(pages, None)
+            for obj in page.items if page is not None else ():
+                found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
+                store.see(stream.kind, None, obj)
+        if page is None:
+            break
         version = page.version
-        for obj in page.items:
-            found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
-            store.see(stream.kind, None, obj)
-        await asyncio.sleep(0)  # others want the loop between two pages
     store.listed(stream, found, int(version))
     return version
 

@@ -18,14 +18,15 @@ from trireme_operator.controller.groups import Group, groups_of
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
-from trireme_operator.controller.routes import read_gateways
-from trireme_operator.controller.scope import Children, OutdatedError, Scope
+from trireme_operator.controller.routes import GatewayReader, read_gateways
+from trireme_operator.controller.scope import ChildError, Children, OutdatedError, Scope
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
 from trireme_operator.kube import (
     HTTP_ROUTE,
     LEADER_WORKER_SET,
     NETWORK_POLICY,
+    POD,
     POD_DISRUPTION_BUDGET,
     POD_MONITOR,
     SERVICE,
@@ -57,6 +58,7 @@ class Reconciler:
     ) -> None:
         self._api = api
         self._store = store
+        self._gateways = GatewayReader(api)
         self._settings = settings
         self._clock = clock
 
@@ -108,8 +110,10 @@ class Reconciler:
     async def _bring_about(
         self, raw: Obj, scope: Scope, wanted: ClusterPlan, *, refusal: InvalidResource | None = None
     ) -> float:
+        if POD in scope.children.refused:
+            scope.errors.append(ChildError(POD, "of the groups", scope.children.refused[POD]))
         zones = _views(scope, wanted)
-        reading = asyncio.create_task(read_gateways(self._api, scope.cluster))
+        reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
             template = await self._apply(scope, wanted, zones)
             await _prune(scope, wanted)

@@ -1,5 +1,7 @@
 """What the Gateway API says about our route, and the URL that follows from it."""
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,10 +12,30 @@ from trireme_operator.planning import ClusterPlan
 GatewayKey = tuple[str, str]
 """Namespace and name."""
 
+_KEPT_SECONDS = 2.0
 _WEB_PORTS = {"http": 80, "https": 443}
 
 
-async def read_gateways(api: KubeApi, cluster: InferenceCluster) -> dict[GatewayKey, Obj | None]:
+class GatewayReader:
+    """Reads gateways, each at most once in two seconds: a thousand resources may name the same one."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
+        self._reads: dict[GatewayKey, tuple[float, asyncio.Future[Obj]]] = {}
+
+    async def get(self, key: GatewayKey) -> Obj:
+        """The gateway as it stood at most two seconds ago. Raises what the read raises."""
+        now = time.monotonic()
+        at, read = self._reads.get(key, (float("-inf"), None))
+        if read is None or now - at > _KEPT_SECONDS:
+            for old in [key for key, (at, _) in self._reads.items() if now - at > _KEPT_SECONDS]:
+                del self._reads[old]
+            read = asyncio.ensure_future(self._api.get(GATEWAY, *key))
+            self._reads[key] = (now, read)
+        return await asyncio.shield(read)  # others wait for it too, so nobody's end may cancel it
+
+
+async def read_gateways(reader: GatewayReader, cluster: InferenceCluster) -> dict[GatewayKey, Obj | None]:
     """The gateways that the resource names; None for one that does not exist, none of them without the API.
 
     A gateway that may not be read is left out: that costs the URL's scheme, nothing else.
@@ -21,7 +43,7 @@ async def read_gateways(api: KubeApi, cluster: InferenceCluster) -> dict[Gateway
     found: dict[GatewayKey, Obj | None] = {}
     for key in dict.fromkeys(_parents(cluster)):
         try:
-            found[key] = await api.get(GATEWAY, *key)
+            found[key] = await reader.get(key)
         except NotFound:
             found[key] = None
         except (ApiMissing, Forbidden):

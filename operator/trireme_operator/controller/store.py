@@ -26,12 +26,15 @@ from trireme_operator.api.labels import LABEL_CLUSTER
 from trireme_operator.controller.compact import pack, trimmed, unpack
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.scope import CHILD_KINDS, Children
-from trireme_operator.kube import INFERENCE_CLUSTER, POD, Kind, KubeError, Obj
+from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, POD, Kind, KubeError, Obj
 
 KINDS = (INFERENCE_CLUSTER, *CHILD_KINDS, POD)
 """What is kept here."""
 
 _REMEMBERED_DELETIONS = 4096
+
+_PAGES_AT_ONCE = 2
+"""Pages of lists in memory at a time, over all streams: one on its way while the other is taken in."""
 
 Where = tuple[str, str]
 """Namespace and name of an object."""
@@ -75,6 +78,7 @@ class Store:
     def __init__(self, streams: Iterable[Stream], changed: Callable[[Key], None]) -> None:
         self.streams = tuple(streams)
         self.ready = asyncio.Event()
+        self.paging = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._changed = changed
         self._unread = set(self.streams)
         self._unserved: set[Stream] = set()
@@ -289,9 +293,17 @@ class Store:
         if not self.ready.is_set():
             if not self._unread:
                 self.ready.set()
-                self._tell_all()
+                self._wake(sorted(self.resources(), key=self._is_whole))
         elif change:
             self._tell_all()
+
+    def _is_whole(self, key: Key) -> bool:
+        """Whether the status is of the latest spec and its zones have groups: the others are looked at first."""
+        raw = self.resource(key) or {}
+        status = raw.get("status") or {}
+        sets = sum(kind == LEADER_WORKER_SET for kind, _ in self._owned.get(key, ()))
+        current = status.get("observedGeneration") == raw.get("metadata", {}).get("generation")
+        return current and sets >= len(status.get("zones") or ())
 
     def _tell_all(self) -> None:
         self._wake(self.resources())

@@ -1,12 +1,25 @@
 """How the operator finds the API server and proves who it is."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.rest import RESTClientObject
 
 from trireme_operator.kube.fence import Fence, tracing
+
+CONNECTIONS = 32
+"""Requests at a time; more only wait in the API server instead of here, and each costs memory for its TLS."""
+_KEEPALIVE_SECONDS = 60.0
+
+
+class _Transport(RESTClientObject):  # type: ignore[misc]  # the package has no types
+    """Connections that outlive a quiet minute: a handshake takes longer than most requests."""
+
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=self.ssl_context)
 
 
 async def connect(kubeconfig: Path | None, *, fence: Fence | None = None) -> ApiClient:
@@ -14,6 +27,7 @@ async def connect(kubeconfig: Path | None, *, fence: Fence | None = None) -> Api
 
     A kubeconfig is only used when it was named: the file in a home directory may point anywhere. In a pod the token
     file is read again every minute, because the kubelet rotates it. With a fence, no write leaves while it is closed.
+    Proxies of the environment are not used, as kopf's streams use none: to ask for them costs each request two threads.
     Raises `kubernetes.aio.config.ConfigException` when neither is usable.
     """
     configuration = Configuration()
@@ -24,4 +38,7 @@ async def connect(kubeconfig: Path | None, *, fence: Fence | None = None) -> Api
         loader.load_incluster_config(client_configuration=configuration)
     if fence is not None:
         configuration.trace_configs = [tracing(fence)]
-    return ApiClient(configuration)
+    configuration.client_session_kwargs = {"trust_env": False}
+    client: Any = ApiClient(configuration)
+    client.rest_client = _Transport(configuration)
+    return cast("ApiClient", client)

@@ -6,7 +6,6 @@ Fields and defaults: sigs.k8s.io/lws v0.9.0, api/leaderworkerset/v1/leaderworker
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 from trireme_operator.api import InferenceCluster
@@ -15,6 +14,7 @@ from trireme_operator.api.labels import (
     ANNOTATION_ZONE,
 )
 from trireme_operator.planning import ClusterPlan, ZonePlan, template_inputs
+from trireme_operator.rendering.copying import copied
 from trireme_operator.rendering.metadata import Obj, metadata, stamp
 from trireme_operator.rendering.placement import TEMPLATES, place
 from trireme_operator.rendering.pod import pod_template
@@ -57,7 +57,7 @@ def leader_worker_set(
     annotations = {ANNOTATION_REVISION: revision_name}
     if zone.name is not None and zone.lws_name != f"{plan.name}-{zone.name}":
         annotations[ANNOTATION_ZONE] = zone.name
-    placed = deepcopy(dict(template))
+    placed: Obj = copied(template)
     for kind in TEMPLATES:
         place(placed[kind], zone, pods=placed["size"])
     return stamp(
