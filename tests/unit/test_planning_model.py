@@ -75,7 +75,7 @@ def test_a_model_is_looked_up_by_its_name_in_any_case_without_its_revision() -> 
         ("[]", "no JSON object"),
         ("{}", "num_hidden_layers is absent"),
         (json.dumps(SMOLLM2 | {"hidden_size": "576"}), "hidden_size is 576: it must be a whole number"),
-        (json.dumps(SMOLLM2 | {"num_hidden_layers": 10**6}), "num_hidden_layers is 1000000"),
+        (json.dumps(SMOLLM2 | {"num_hidden_layers": 1001}), "num_hidden_layers is 1001"),
         (json.dumps(SMOLLM2 | {"num_attention_heads": 0}), "num_attention_heads is 0"),
         (json.dumps(config_of("qwen3_moe") | {"mlp_only_layers": ["1"]}), "must be a list of whole numbers"),
         (json.dumps(SMOLLM2 | {"vocab_size": True}), "vocab_size is True"),
@@ -87,7 +87,7 @@ def test_what_is_no_config_is_refused_by_its_field(text: str, message: str) -> N
         read_text(text)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*SMOLLM2, "quantization_config", "text_config", "num_local_experts", "mlp_only_layers"]),
@@ -238,6 +238,7 @@ def test_blocks_of_experts_may_lie_across_a_cut() -> None:
     assert not violations(config("Qwen/Qwen3-235B-A22B-FP8"), Cut(8, 1, 8))
 
 
+@settings(deadline=None)
 @given(st.sampled_from([read_config(entry) for entry in ENTRIES.values()]), st.sampled_from([1, 2, 3, 4]))
 def test_the_values_that_are_named_work_and_hold_all_weights_together(found: ModelConfig, pipeline: int) -> None:
     whole = sum(weights(found, pipeline=pipeline))

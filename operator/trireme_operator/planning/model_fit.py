@@ -70,8 +70,7 @@ def gib(size: int) -> str:
 
 def _cut(cluster: InferenceCluster, shape: GroupGeometry) -> Cut:
     whole = argument(cluster.spec.engine.extra_args, "--enable-expert-parallel") is not None
-    # Experts are cut over all ranks of a stage, those of other replicas included.
-    return Cut(shape.tensor, shape.pipeline, expert=shape.world_size // shape.pipeline, whole_experts=whole)
+    return Cut(tensor=shape.tensor, pipeline=shape.pipeline, expert=shape.tensor, whole_experts=whole)
 
 
 def _unknown(cluster: InferenceCluster, why: str) -> ModelFit:
