@@ -246,3 +246,19 @@ def test_the_values_that_are_named_work_and_hold_all_weights_together(found: Mod
         assert not violations(found, Cut(tensor, pipeline, tensor))
         together = tensor * sum(weights(found, tensor, pipeline))
         assert together >= whole * 99 // 100, "nothing is lost, only replicated (a scale of a cut block may be)"
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "path"),
+    [
+        ({"tensor": 2, "expert": True}, "spec.parallelism.expert"),
+        ({"data": 2, "loadBalancing": "External"}, "spec.parallelism.loadBalancing"),
+    ],
+    ids=str,
+)
+def test_what_needs_experts_is_refused_for_a_dense_model(parallelism: dict[str, Any], path: str) -> None:
+    document = cluster(parallelism=parallelism)
+    with pytest.raises(InvalidResource) as refused:
+        fit(document, config("meta-llama/Llama-3.1-8B"))
+    assert [violation.path for violation in refused.value.violations] == [path]
+    assert fit(document, config("Qwen/Qwen3-30B-A3B")).memory is not None

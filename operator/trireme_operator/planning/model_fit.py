@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trireme_operator.api import InferenceCluster, InvalidResource, Violation
+from trireme_operator.api.parallelism import LoadBalancing
 from trireme_operator.api.quantity import value_of
 from trireme_operator.planning import divisibility
 from trireme_operator.planning.engine_memory import GIB, argument, engine_memory
@@ -41,7 +43,7 @@ def model_fit(cluster: InferenceCluster, shape: GroupGeometry, config: ModelConf
         why = "nothing is known of the model's dimensions: name a ConfigMap with its config.json in spec.model.config"
         return _unknown(cluster, why)
     cut = _cut(cluster, shape)
-    refused = divisibility.violations(config, cut)
+    refused = [*divisibility.violations(config, cut), *_without_experts(config, cut, shape)]
     if refused:
         raise InvalidResource(*refused)
     if config.decoder is None:
@@ -71,6 +73,21 @@ def gib(size: int) -> str:
 def _cut(cluster: InferenceCluster, shape: GroupGeometry) -> Cut:
     whole = argument(cluster.spec.engine.extra_args, "--enable-expert-parallel") is not None
     return Cut(tensor=shape.tensor, pipeline=shape.pipeline, expert=shape.tensor, whole_experts=whole)
+
+
+def _without_experts(config: ModelConfig, cut: Cut, shape: GroupGeometry) -> Iterator[Violation]:
+    """What vLLM takes for a mixture of experts only: create_engine_config in vllm/engine/arg_utils.py, and
+    verify_with_parallel_config in vllm/config/model.py.
+    """
+    if config.decoder is None or config.decoder.experts is not None:
+        return
+    if cut.whole_experts:
+        yield Violation("spec.parallelism.expert", "this model has no experts to spread: remove it")
+    if shape.balancing is LoadBalancing.EXTERNAL:
+        text = (
+            "External is for mixtures of experts and this model is none: choose Internal, or replicas in place of data"
+        )
+        yield Violation("spec.parallelism.loadBalancing", text)
 
 
 def _unknown(cluster: InferenceCluster, why: str) -> ModelFit:
