@@ -71,23 +71,10 @@ def gib(size: int) -> str:
 
 
 def _cut(cluster: InferenceCluster, shape: GroupGeometry) -> Cut:
-    whole = argument(cluster.spec.engine.extra_args, "--enable-expert-parallel") is not None
-    return Cut(tensor=shape.tensor, pipeline=shape.pipeline, expert=shape.tensor, whole_experts=whole)
-
-
-def _without_experts(config: ModelConfig, cut: Cut, shape: GroupGeometry) -> Iterator[Violation]:
-    """What vLLM takes for a mixture of experts only: create_engine_config in vllm/engine/arg_utils.py, and
-    verify_with_parallel_config in vllm/config/model.py.
-    """
-    if config.decoder is None or config.decoder.experts is not None:
-        return
-    if cut.whole_experts:
-        yield Violation("spec.parallelism.expert", "this model has no experts to spread: remove it")
-    if shape.balancing is LoadBalancing.EXTERNAL:
-        text = (
-            "External is for mixtures of experts and this model is none: choose Internal, or replicas in place of data"
-        )
-        yield Violation("spec.parallelism.loadBalancing", text)
+    # Resources that were stored before the field have the flag.
+    whole = shape.expert or argument(cluster.spec.engine.extra_args, "--enable-expert-parallel") is not None
+    # Experts are cut over all ranks of a stage, those of other replicas included.
+    return Cut(shape.tensor, shape.pipeline, expert=shape.tensor * shape.data, whole_experts=whole)
 
 
 def _unknown(cluster: InferenceCluster, why: str) -> ModelFit:
@@ -113,6 +100,21 @@ def _weights(config: ModelConfig, decoder: Decoder, cut: Cut, memory: MemoryFit,
     """The largest weights of a rank if the model were cut by ``tensor``."""
     wider = Cut(tensor, cut.pipeline, cut.expert // cut.tensor * tensor, cut.whole_experts)
     return max(stage.weights for stage in memory_fit(config, decoder, wider, memory.engine, device=None).stages)
+
+
+def _without_experts(config: ModelConfig, cut: Cut, shape: GroupGeometry) -> Iterator[Violation]:
+    """What vLLM takes for a mixture of experts only: create_engine_config in vllm/engine/arg_utils.py, and
+    verify_with_parallel_config in vllm/config/model.py.
+    """
+    if config.decoder is None or config.decoder.experts is not None:
+        return
+    if cut.whole_experts:
+        yield Violation("spec.parallelism.expert", "this model has no experts to spread: remove it")
+    if shape.balancing is LoadBalancing.EXTERNAL:
+        text = (
+            "External is for mixtures of experts and this model is none: choose Internal, or replicas in place of data"
+        )
+        yield Violation("spec.parallelism.loadBalancing", text)
 
 
 def _warning(memory: MemoryFit) -> str:
