@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.models import GIB, SMOLLM2, config, decoder, fit
@@ -71,6 +71,7 @@ def test_room_is_the_budget_less_weights_and_activations_and_sequences_come_in_b
     assert memory.full_sequences == (memory.room_bytes(stage) or 0) // memory.sequence_bytes(stage)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_more_memory_is_never_a_worse_verdict(small: int, large: int) -> None:
     """With the engine's own settings it may be: on a larger device it works on more sequences at once."""

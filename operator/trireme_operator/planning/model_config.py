@@ -17,7 +17,7 @@ DECODERS: Final = frozenset({"deepseek_v3", "llama", "mistral", "mixtral", "qwen
 """Values of ``model_type`` whose weights are counted; their layers stand in vllm/model_executor/models of vLLM."""
 
 _LARGEST: Final = 10**9
-_MOST_LAYERS: Final = 10_000
+_MOST_LAYERS: Final = 1000
 _SHOWN_CHARACTERS: Final = 80
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trireme_operator.api import InferenceCluster, InvalidResource, Violation
+from trireme_operator.api.parallelism import LoadBalancing
 from trireme_operator.api.quantity import value_of
 from trireme_operator.planning import divisibility
 from trireme_operator.planning.engine_memory import GIB, argument, engine_memory
@@ -41,7 +43,7 @@ def model_fit(cluster: InferenceCluster, shape: GroupGeometry, config: ModelConf
         why = "nothing is known of the model's dimensions: name a ConfigMap with its config.json in spec.model.config"
         return _unknown(cluster, why)
     cut = _cut(cluster, shape)
-    refused = divisibility.violations(config, cut)
+    refused = [*divisibility.violations(config, cut), *_without_experts(config, cut, shape)]
     if refused:
         raise InvalidResource(*refused)
     if config.decoder is None:
@@ -69,9 +71,10 @@ def gib(size: int) -> str:
 
 
 def _cut(cluster: InferenceCluster, shape: GroupGeometry) -> Cut:
-    whole = argument(cluster.spec.engine.extra_args, "--enable-expert-parallel") is not None
+    # Resources that were stored before the field have the flag.
+    whole = shape.expert or argument(cluster.spec.engine.extra_args, "--enable-expert-parallel") is not None
     # Experts are cut over all ranks of a stage, those of other replicas included.
-    return Cut(shape.tensor, shape.pipeline, expert=shape.world_size // shape.pipeline, whole_experts=whole)
+    return Cut(shape.tensor, shape.pipeline, expert=shape.tensor * shape.data, whole_experts=whole)
 
 
 def _unknown(cluster: InferenceCluster, why: str) -> ModelFit:
@@ -97,6 +100,21 @@ def _weights(config: ModelConfig, decoder: Decoder, cut: Cut, memory: MemoryFit,
     """The largest weights of a rank if the model were cut by ``tensor``."""
     wider = Cut(tensor, cut.pipeline, cut.expert // cut.tensor * tensor, cut.whole_experts)
     return max(stage.weights for stage in memory_fit(config, decoder, wider, memory.engine, device=None).stages)
+
+
+def _without_experts(config: ModelConfig, cut: Cut, shape: GroupGeometry) -> Iterator[Violation]:
+    """What vLLM takes for a mixture of experts only: create_engine_config in vllm/engine/arg_utils.py, and
+    verify_with_parallel_config in vllm/config/model.py.
+    """
+    if config.decoder is None or config.decoder.experts is not None:
+        return
+    if cut.whole_experts:
+        yield Violation("spec.parallelism.expert", "this model has no experts to spread: remove it")
+    if shape.balancing is LoadBalancing.EXTERNAL:
+        text = (
+            "External is for mixtures of experts and this model is none: choose Internal, or replicas in place of data"
+        )
+        yield Violation("spec.parallelism.loadBalancing", text)
 
 
 def _warning(memory: MemoryFit) -> str:

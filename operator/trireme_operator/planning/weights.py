@@ -9,11 +9,10 @@ qwen3.py, qwen3_moe.py and deepseek_v2.py in vllm/model_executor/models (which l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from trireme_operator.planning.model_config import Decoder, Latent, ModelConfig
+from trireme_operator.planning.model_config import Decoder, Experts, Latent, ModelConfig
 from trireme_operator.planning.quantization import Quantization
 
 VOCABULARY_PADDING: Final = 64
@@ -75,6 +74,9 @@ class _Count:
     def __add__(self, other: _Count) -> _Count:
         return _Count(self.linear + other.linear, self.plain + other.plain)
 
+    def times(self, number: int) -> _Count:
+        return _Count(self.linear * number, self.plain * number)
+
     def size(self, quantization: Quantization | None, value_bytes: int) -> int:
         linear = quantization.size(self.linear) if quantization is not None else self.linear * value_bytes
         return linear + self.plain * value_bytes
@@ -93,15 +95,11 @@ def stage_bytes(
 
     ``value_bytes`` is the size of a weight that is not quantized. ``cut.tensor`` must divide what it cuts.
     """
-    count = _embeddings(decoder, stage, cut) + _sum(_layer(config, decoder, layer, cut) for layer in stage.layers)
-    return count.size(quantization, value_bytes)
-
-
-def _sum(counts: Iterable[_Count]) -> _Count:
-    total = _Count()
-    for count in counts:
-        total += count
-    return total
+    experts = decoder.experts
+    mixtures = 0 if experts is None else sum(layer not in experts.dense for layer in stage.layers)
+    others = len(stage.layers) - mixtures
+    layers = _layer(config, decoder, cut, None).times(others) + _layer(config, decoder, cut, experts).times(mixtures)
+    return (_embeddings(decoder, stage, cut) + layers).size(quantization, value_bytes)
 
 
 def _embeddings(decoder: Decoder, stage: Stage, cut: Cut) -> _Count:
@@ -111,12 +109,13 @@ def _embeddings(decoder: Decoder, stage: Stage, cut: Cut) -> _Count:
     return _Count(plain=tables * rows * decoder.hidden + (decoder.hidden if stage.last else 0))
 
 
-def _layer(config: ModelConfig, decoder: Decoder, layer: int, cut: Cut) -> _Count:
+def _layer(config: ModelConfig, decoder: Decoder, cut: Cut, experts: Experts | None) -> _Count:
+    """One layer: a mixture of these experts, or a dense one."""
     norms = _Count(plain=2 * decoder.hidden)
     heads = config.attention_heads // cut.tensor
     latent = decoder.latent
     attention = _attention(decoder, heads, cut) if latent is None else _latent_attention(decoder, latent, heads)
-    return norms + attention + _feed_forward(decoder, layer, cut)
+    return norms + attention + _feed_forward(decoder, cut, experts)
 
 
 def _attention(decoder: Decoder, heads: int, cut: Cut) -> _Count:
@@ -140,9 +139,8 @@ def _latent_attention(decoder: Decoder, latent: Latent, heads: int) -> _Count:
     return _Count(linear=down_up + down + keys_values + output, plain=keys_values + latent.kv_rank + (rank or 0))
 
 
-def _feed_forward(decoder: Decoder, layer: int, cut: Cut) -> _Count:
-    experts = decoder.experts
-    if experts is None or layer in experts.dense:
+def _feed_forward(decoder: Decoder, cut: Cut, experts: Experts | None) -> _Count:
+    if experts is None:
         width = decoder.width // cut.tensor
         biases = 2 * width + decoder.hidden if decoder.width_bias else 0
         return _Count(linear=3 * width * decoder.hidden, plain=biases)
