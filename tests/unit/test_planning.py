@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.resources import cluster, raw, zones
@@ -66,6 +66,7 @@ def test_ranks_that_fit_no_number_of_pods_are_refused_with_the_arithmetic() -> N
     )
 
 
+@settings(deadline=None)  # the first example compiles the rules
 @given(
     tensor=st.integers(1, 16),
     pipeline=st.integers(1, 6),

@@ -233,6 +233,20 @@ def test_whole_experts_need_not_be_divisible() -> None:
     assert "width of an expert 768 / 20 leaves 8" in violation.message
 
 
+def test_experts_are_shared_by_the_ranks_of_all_replicas() -> None:
+    found = config("Qwen/Qwen3-30B-A3B")
+    experts = 3 * 768 * 2048 * 128 * 48 * 2
+    alone, replicas = (fit(cluster(parallelism={"tensor": 2, "data": data}), found) for data in (1, 2))
+    assert alone.memory is not None
+    assert replicas.memory is not None
+    assert alone.memory.stages[0].weights - replicas.memory.stages[0].weights == experts // 2 - experts // 4
+
+    odd = {"tensor": 4, "data": 5}
+    with pytest.raises(InvalidResource, match="width of an expert 768 / 20 leaves 8"):
+        fit(cluster(parallelism=odd), found)
+    assert fit(cluster(parallelism=odd | {"expert": True}), found).memory is not None
+
+
 def test_blocks_of_experts_may_lie_across_a_cut() -> None:
     """vLLM refines their scales or pads them: vllm/model_executor/layers/fused_moe/oracle/fp8.py."""
     assert not violations(config("Qwen/Qwen3-235B-A22B-FP8"), Cut(8, 1, 8))

@@ -84,7 +84,7 @@ def engine_memory(cluster: InferenceCluster, decoder: Decoder, *, device: int | 
         sequences=min(int(made.get("maxNumSeqs", sequences)), batched),
         batched_tokens=batched,
         percent=int(made.get("gpuMemoryPercent", DEFAULT_MEMORY_PERCENT)),
-        whole_experts=argument(arguments, "--enable-expert-parallel") is not None,
+        whole_experts=cluster.spec.parallelism.expert or argument(arguments, "--enable-expert-parallel") is not None,
         uncounted=uncounted,
     )
 

@@ -69,9 +69,10 @@ def gib(size: int) -> str:
 
 
 def _cut(cluster: InferenceCluster, shape: GroupGeometry) -> Cut:
-    whole = argument(cluster.spec.engine.extra_args, "--enable-expert-parallel") is not None
+    # Resources that were stored before the field have the flag.
+    whole = shape.expert or argument(cluster.spec.engine.extra_args, "--enable-expert-parallel") is not None
     # Experts are cut over all ranks of a stage, those of other replicas included.
-    return Cut(shape.tensor, shape.pipeline, expert=shape.world_size // shape.pipeline, whole_experts=whole)
+    return Cut(shape.tensor, shape.pipeline, expert=shape.tensor * shape.data, whole_experts=whole)
 
 
 def _unknown(cluster: InferenceCluster, why: str) -> ModelFit:
