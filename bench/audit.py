@@ -32,8 +32,8 @@ class Request:
 
     @property
     def mutating(self) -> bool:
-        """Whether it asked for a change; that nothing came of it doesn't matter."""
-        return self.verb in MUTATING
+        """Whether it asked for a change; that nothing came of it doesn't matter. A review of rights stores nothing."""
+        return self.verb in MUTATING and not self.resource.startswith("selfsubject")
 
 
 class AuditLog:

@@ -27,6 +27,7 @@ import structlog
 from prometheus_client import start_http_server
 
 from trireme_operator.controller import handlers
+from trireme_operator.controller.events import Recorder
 from trireme_operator.controller.feed import Feed
 from trireme_operator.controller.leadership import Leadership
 from trireme_operator.controller.liveness import stuck
@@ -36,6 +37,7 @@ from trireme_operator.controller.queue import KeyedQueue
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
 from trireme_operator.controller.resync import resync
+from trireme_operator.controller.rights import Rights
 from trireme_operator.controller.store import KINDS, Store, Stream
 from trireme_operator.controller.workers import describe, work
 from trireme_operator.kube import Claim, Fence, FencedApi, KubernetesApi, Lease, connect
@@ -64,6 +66,8 @@ class Configuration:
     kubeconfig: Path | None
     claim: Claim | None
     """The Lease to hold, and the name to hold it by; None: this process is the only one."""
+    instance: str
+    """A name for this process that no other one has, and that a restart in the same pod keeps."""
 
 
 def read_configuration(environ: Mapping[str, str]) -> Configuration:
@@ -78,6 +82,7 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
     if log_format not in ("json", "console"):
         raise ConfigurationError(f"TRIREME_LOG_FORMAT is {log_format!r}: use json or console")
     kubeconfig = environ.get("KUBECONFIG", "")
+    instance = environ.get("TRIREME_IDENTITY") or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     return Configuration(
         settings=Settings(
             launcher_image=image,
@@ -89,7 +94,8 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
         probe_port=_port(environ, "TRIREME_PROBE_PORT", 8080),
         metrics_port=_port(environ, "TRIREME_METRICS_PORT", 9090),
         kubeconfig=Path(kubeconfig) if kubeconfig else None,
-        claim=_claim(environ),
+        claim=_claim(environ, instance),
+        instance=instance,
     )
 
 
@@ -97,13 +103,29 @@ async def serve(configuration: Configuration) -> None:
     """Run until a signal. Raises when any part ends by itself."""
     queue = KeyedQueue()
     metrics = Metrics(queue)
-    fence = Fence()
+    fence, refused = Fence(), asyncio.Event()
+
+    def called(verb: str, kind: str, code: str, seconds: float) -> None:
+        metrics.observe_call(verb, kind, code, seconds)
+        if code == "403":
+            refused.set()
+
     async with AsyncExitStack() as connections:
-        api = KubernetesApi(await connect(configuration.kubeconfig, fence=fence), observer=metrics.observe_call)
+        api = KubernetesApi(await connect(configuration.kubeconfig, fence=fence), observer=called)
         connections.push_async_callback(api.close)
         leadership = Leadership(await _lease(configuration, metrics, connections), fence, queue, metrics)
         store = Store(_streams(configuration.namespaces), queue.add)
-        reconciler = Reconciler(RecordingApi(FencedApi(api, fence), store), store, configuration.settings, clock=_now)
+        rights = Rights(api, fence, refused, namespaces=configuration.namespaces, changed=queue.add_all)
+        writing = FencedApi(api, fence)
+        recorder = Recorder(writing, metrics, instance=configuration.instance, now=_now)
+        reconciler = Reconciler(
+            RecordingApi(writing, store),
+            store,
+            configuration.settings,
+            clock=_now,
+            missing=rights.missing,
+            tell=recorder.tell,
+        )
         feeds = [Feed(stream, api, store, metrics.saw) for stream in store.streams]
         # Its thread ends with the process: stopping it takes half a second, for nothing.
         start_http_server(configuration.metrics_port, registry=metrics.registry)
@@ -112,6 +134,8 @@ async def serve(configuration: Configuration) -> None:
             _watch(configuration, feeds, lambda: stuck(queue), stopping),
             resync(api, store),
             leadership.run(),
+            recorder.run(),
+            rights.run(),
         ]
         parts += [work(queue, reconciler.reconcile, metrics) for _ in range(WORKERS)]
         structlog.get_logger().info("Starting", namespaces=list(configuration.namespaces) or "all", workers=WORKERS)
@@ -191,7 +215,7 @@ def _login(kubeconfig: Path | None) -> Callable[..., Any]:
     return login
 
 
-def _claim(environ: Mapping[str, str]) -> Claim | None:
+def _claim(environ: Mapping[str, str], identity: str) -> Claim | None:
     """The same identity for each start in one pod: a restarted container holds what the one before it held."""
     text = environ.get("TRIREME_LEASE", "")
     if not text:
@@ -199,7 +223,6 @@ def _claim(environ: Mapping[str, str]) -> Claim | None:
     namespace, _, name = text.partition("/")
     if not namespace or not name or "/" in name:
         raise ConfigurationError(f"TRIREME_LEASE is {text!r}: use NAMESPACE/NAME, or leave it empty for one operator")
-    identity = environ.get("TRIREME_IDENTITY") or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     return Claim(namespace, name, identity)
 
 

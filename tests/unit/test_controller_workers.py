@@ -1,16 +1,19 @@
 """Workers and the process: errors of one key stay with it, the end of a part ends everything."""
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import kopf
 import pytest
+import structlog
 
 from trireme_operator import main
+from trireme_operator.controller.logs import configure_logs
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
 from trireme_operator.controller.workers import describe, work
@@ -165,3 +168,53 @@ def test_the_process_says_which_setting_is_bad_and_ends_with_2() -> None:
     ended = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "TRIREME_LAUNCHER_IMAGE" in ended.stderr
+
+
+@pytest.fixture
+def _logs_as_in_the_process() -> Iterator[None]:
+    """Else structlog draws each of a thousand frames."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    configure_logs("json")
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_logs_as_in_the_process")
+async def test_crashes_of_every_kind_stay_with_their_keys_whatever_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bugs, endless recursion and runs without an end: three times as many as there are workers."""
+    monkeypatch.setattr("trireme_operator.controller.workers.RECONCILE_LIMIT_SECONDS", 0.02)
+    queue = KeyedQueue()
+    metrics = Metrics(queue)
+    done: list[Key] = []
+
+    def endless(depth: int = 0) -> int:
+        return endless(depth + 1) + 1
+
+    async def reconcile(key: Key) -> float | None:
+        if key.name.startswith("good"):
+            done.append(key)
+            return 100.0
+        match key.name.partition("-")[0]:
+            case "bug":
+                raise KeyError("spec")
+            case "deep":
+                endless()
+            case _:
+                await asyncio.Event().wait()
+        return None
+
+    tasks = [asyncio.create_task(work(queue, reconcile, metrics)) for _ in range(4)]
+    for number in range(4):
+        for kind in ("bug", "deep", "hang", "good"):
+            queue.add(Key("a", f"{kind}-{number}"))
+    async with asyncio.timeout(10):
+        while len(done) < 4 or queue.depth:  # noqa: ASYNC110 - the queue has no such event
+            await asyncio.sleep(0.01)
+    assert all(not task.done() for task in tasks), "every worker works"
+    assert queue.oldest_seconds < 1
+    for task in tasks:
+        task.cancel()

@@ -44,6 +44,10 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
   verbs: [get, list, watch, create, patch, delete]
+# What happens to a resource is told in Events about it.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
 # Why a group is not ready is read from its pods.
 - apiGroups: [""]
   resources: [pods]

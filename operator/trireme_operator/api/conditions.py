@@ -43,6 +43,8 @@ class Reason(StrEnum):
     """``spec.monitoring.podMonitor`` is ``Always`` and the Prometheus Operator is not installed in the cluster."""
     NAME_CONFLICT = "NameConflict"
     """An object of a needed name exists and belongs to something else."""
+    MISSING_PERMISSION = "MissingPermission"
+    """The operator was not given a right that it needs; the message names the rights."""
     APPLY_FAILED = "ApplyFailed"
     """The API server refused an object; the message is its own."""
 

@@ -37,6 +37,9 @@ class Metrics:
             ["kind", "type"],
             registry=self.registry,
         )
+        self.events = Counter(
+            "trireme_events", "Events about resources by result (written, dropped)", ["result"], registry=self.registry
+        )
         self.leader = Gauge("trireme_leader", "1 while this process holds the Lease and writes", registry=self.registry)
         depth = Gauge("trireme_queue_depth", "Keys that wait for a worker", registry=self.registry)
         depth.set_function(lambda: queue.depth)

@@ -78,6 +78,11 @@ class KeyedQueue:
                 entry.queued_since = now
         self._wakeup.set()
 
+    def add_all(self) -> None:
+        """Ask for a run of every known key: each one waits for its next full look."""
+        for key in self.known():
+            self.add(key)
+
     def add(self, key: Key) -> None:
         """Ask for a run as soon as possible; equal keys merge."""
         entry = self._entries.setdefault(key, _Entry())

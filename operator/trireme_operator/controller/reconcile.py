@@ -18,10 +18,12 @@ from trireme_operator.controller.groups import Group, groups_of
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
+from trireme_operator.controller.rights import Missing
 from trireme_operator.controller.routes import GatewayReader, read_gateways
 from trireme_operator.controller.scope import ChildError, Children, OutdatedError, Scope
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
+from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.kube import (
     HTTP_ROUTE,
     LEADER_WORKER_SET,
@@ -47,6 +49,13 @@ GATEWAY_SECONDS = 4.0
 """The same while a Gateway that exists is being set up, which takes seconds; Gateways are read and not watched."""
 
 
+MissingFn = Callable[[Obj], Missing]
+"""Which rights are missing for a resource."""
+
+TellFn = Callable[[Obj, Obj], None]
+"""Called with a resource as it was read and the status that was just written to it."""
+
+
 class Reconciler:
     """Brings resources about. `clock` gives the wall-clock time in UTC, for conditions only.
 
@@ -54,8 +63,17 @@ class Reconciler:
     """
 
     def __init__(
-        self, api: KubeApi, store: Store, settings: rendering.Settings, *, clock: Callable[[], datetime]
+        self,
+        api: KubeApi,
+        store: Store,
+        settings: rendering.Settings,
+        *,
+        clock: Callable[[], datetime],
+        missing: MissingFn = lambda _: Missing(),
+        tell: TellFn | None = None,
     ) -> None:
+        self._missing = missing
+        self._tell = tell
         self._api = api
         self._store = store
         self._gateways = GatewayReader(api)
@@ -70,6 +88,10 @@ class Reconciler:
         raw = self._store.resource(key)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
             return None  # the garbage collector removes the children, by their owner
+        missing = self._missing(raw)
+        if missing.blinds:
+            await self._write_status(raw, unseen(raw, missing, self._clock()))
+            return RESYNC_SECONDS
         try:
             return await self._reconcile(raw)
         except NotFound:
@@ -89,7 +111,7 @@ class Reconciler:
             accepted = last_accepted(raw, self._children(raw))
             if accepted is not None:
                 return min(soon, await self._go_on(raw, accepted, error))
-            await write_if_changed(self._api, raw, compute_invalid(raw, error, self._clock()))
+            await self._write_status(raw, compute_invalid(raw, error, self._clock()))
             return soon
         scope = self._scope(raw, cluster, model)
         return await self._bring_about(raw, scope, wanted)
@@ -125,10 +147,17 @@ class Reconciler:
             live.get("conditions") or [], generation=scope.cluster.metadata.generation, now=self._clock()
         )
         status = compute(scope, wanted, zones, gateways, conditions, template=template, refusal=refusal)
-        await write_if_changed(self._api, raw, status)
+        await self._write_status(raw, status)
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
         return _next_look(scope, conditions)
+
+    async def _write_status(self, raw: Obj, status: Obj) -> None:
+        missing = self._missing(raw)
+        if missing and not missing.blinds:
+            status = unpermitted(raw, status, missing, self._clock())
+        if await write_if_changed(self._api, raw, status) and self._tell is not None:
+            self._tell(raw, status)
 
     async def _apply(self, scope: Scope, wanted: ClusterPlan, zones: list[ZoneView]) -> Template | None:
         """All children at once, but for the groups: what they need is stored before. Returns the wanted template."""

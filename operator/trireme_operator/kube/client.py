@@ -90,6 +90,11 @@ class KubernetesApi:
         }
         await self._call("DELETE", kind, kind.path(namespace, name), body=body, is_object=True)
 
+    async def ask(self, kind: Kind, spec: Obj) -> Obj:
+        """Have a review answered: a POST that stores nothing, of a kind outside namespaces. Raises KubeError."""
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, "spec": spec}
+        return await self._call("POST", kind, kind.path(), body=body, is_object=False)
+
     async def close(self) -> None:
         """Close the connections."""
         client: Any = self._client

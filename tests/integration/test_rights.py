@@ -1,0 +1,248 @@
+"""Rights on a real API server with RBAC: none is granted in vain, and each that is missing is told."""
+
+import asyncio
+import copy
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.cluster.controlplane import ControlPlane
+from tests.integration.server import (
+    CLUSTER_ROLE,
+    OPERATOR_USER,
+    ROOT,
+    Hands,
+    Operator,
+    condition,
+    connected,
+    gateway_crds,
+    lws_crds,
+    our_crds,
+    running_operator,
+    until,
+)
+from tests.unit.controller_samples import resource
+from trireme_operator.controller.rights import NEEDED, Right, Rights
+from trireme_operator.controller.scope import CHILD_KINDS
+from trireme_operator.kube import (
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    HTTP_ROUTE,
+    INFERENCE_CLUSTER,
+    LEADER_WORKER_SET,
+    Fence,
+    KubernetesApi,
+    NotFound,
+    Obj,
+    connect,
+)
+
+POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "Panic"],
+    "rules": [{"level": "Metadata", "users": [OPERATOR_USER]}],
+}
+ROLE = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
+CONFIG: Obj = {"num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 30, "vocab_size": 49152}
+CONFIG |= {"hidden_size": 576, "intermediate_size": 1536, "model_type": "llama", "torch_dtype": "bfloat16"}
+KEPT_REVISIONS = 8
+"""More than an operator keeps."""
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    folder = tmp_path_factory.mktemp("rights")
+    policy = folder / "policy.yaml"
+    policy.write_text(yaml.safe_dump(POLICY))
+
+    async def install(plane: ControlPlane) -> None:
+        async with connected(plane.kubeconfig) as hands:
+            await hands.install([*our_crds(), *lws_crds(), *gateway_crds()])
+            await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE)
+            await hands.allow_operator()
+            await hands.namespace("rights")
+            config = {"data": {"config.json": json.dumps(CONFIG)}}
+            await hands.create(CONFIG_MAP, {"metadata": {"name": "dimensions", "namespace": "rights"}} | config)
+
+    with ControlPlane(folder, audit_policy=policy) as plane:
+        asyncio.run(install(plane))
+        yield plane
+
+
+@pytest.fixture
+async def hands(plane: ControlPlane) -> AsyncIterator[Hands]:
+    async with connected(plane.kubeconfig) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def user(plane: ControlPlane) -> Path:
+    return plane.client("operator", common_name=OPERATOR_USER)
+
+
+@pytest.fixture(scope="module")
+def operator(user: Path, plane: ControlPlane) -> Iterator[Operator]:
+    with running_operator(user, plane.directory / "operator.log") as process:
+        asyncio.run(process.ready())
+        yield process
+
+
+def manifest(name: str) -> Obj:
+    """It uses everything that takes a right of its own."""
+    obj = resource(model={"source": "hf://HuggingFaceTB/SmolLM2-135M-Instruct", "config": {"configMap": "dimensions"}})
+    obj["metadata"] = {"name": name, "namespace": "rights"}
+    return obj
+
+
+async def accepted(hands: Hands, name: str) -> bool:
+    return (await condition(hands, "rights", "Accepted", name)).get("status") == "True"
+
+
+async def complete(hands: Hands, name: str) -> bool:
+    kinds = [len(await hands.api.list(kind, "rights", labels=f"trireme.dev/cluster={name}")) for kind in CHILD_KINDS]
+    return all(kinds) and await accepted(hands, name)
+
+
+def expand(rules: list[Obj]) -> set[Right]:
+    return {
+        Right(verb, group, name)
+        for rule in rules
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for name in rule["resources"]
+    }
+
+
+def used(audit_log: Path) -> set[Right]:
+    """What the operator's user was allowed. An apply that creates takes the right to create, too."""
+    found = set()
+    for line in audit_log.read_text().splitlines():
+        event = json.loads(line)
+        reference = event.get("objectRef") or {}
+        code = (event.get("responseStatus") or {}).get("code", 0)
+        if not reference.get("resource") or code == 403:
+            continue
+        name = "/".join(part for part in (reference["resource"], reference.get("subresource")) if part)
+        verbs = {event["verb"]} | ({"create"} if event["verb"] == "patch" and code == 201 else set())
+        found |= {Right(verb, reference.get("apiGroup", ""), name) for verb in verbs}
+    return found
+
+
+async def test_every_right_that_is_granted_is_used(plane: ControlPlane, hands: Hands, operator: Operator) -> None:
+    """Create, refuse, correct, prune one stale child of each kind; then the audit log is compared with the role."""
+    await hands.create(INFERENCE_CLUSTER, manifest("used"))
+    await until(lambda: complete(hands, "used"))
+    for kind in CHILD_KINDS:
+        (sample, *_) = await hands.api.list(kind, "rights", labels="trireme.dev/cluster=used")
+        for number in range(KEPT_REVISIONS if kind == CONTROLLER_REVISION else 1):
+            await hands.create(kind, stale(sample, f"stale-{number}"))
+    for kind in CHILD_KINDS:
+        await until(lambda kind=kind: gone(hands, kind, "stale-0"))  # type: ignore[misc]
+    await hands.merge(INFERENCE_CLUSTER, "rights", "used", {"spec": {"podTemplate": {"spec": {"hostNetwork": True}}}})
+
+    async def refused() -> bool:
+        return not await accepted(hands, "used")
+
+    await until(refused)
+
+    async def enough() -> bool:
+        return expand(ROLE["rules"]) <= used(plane.audit_log)
+
+    try:
+        await until(enough, seconds=10)
+    except AssertionError:
+        unused = expand(ROLE["rules"]) - used(plane.audit_log)
+        pytest.fail(f"granted and never used: {sorted(map(str, unused))}")
+
+
+def stale(sample: Obj, name: str) -> Obj:
+    """A child of ours that nobody asks for (any more)."""
+    obj = copy.deepcopy(sample)
+    kept = {key: obj["metadata"][key] for key in ("labels", "ownerReferences", "namespace")}
+    obj["metadata"] = kept | {"name": name}
+    obj.pop("status", None)
+    for field in ("clusterIP", "clusterIPs"):
+        obj.get("spec", {}).pop(field, None)
+    if "revision" in obj:
+        obj["revision"] = int(name.rpartition("-")[2])
+    return obj
+
+
+async def gone(hands: Hands, kind: Any, name: str) -> bool:
+    try:
+        await hands.api.get(kind, "rights", name)
+    except NotFound:
+        return True
+    return False
+
+
+async def set_rules(hands: Hands, rules: list[Obj]) -> None:
+    await hands._patch(
+        f"{CLUSTER_ROLE.path()}/{ROLE['metadata']['name']}", {"rules": rules}, "application/merge-patch+json", {}
+    )
+
+
+async def test_each_right_that_is_taken_away_is_found_missing(hands: Hands, user: Path) -> None:
+    """One verb of one resource at a time, asked of the real authorizer."""
+    fence = Fence()
+    fence.open()
+    api = KubernetesApi(await connect(user))
+    rights = Rights(api, fence, asyncio.Event(), namespaces=(), changed=lambda: None)
+    try:
+        for right in NEEDED:
+            await set_rules(hands, _without(right))
+
+            async def told(right: Right = right) -> bool:
+                await rights.look()
+                return rights.missing(manifest("any")).rights == (right,)
+
+            await until(told, seconds=10)
+    finally:
+        await set_rules(hands, ROLE["rules"])
+        await api.close()
+
+
+def _without(right: Right) -> list[Obj]:
+    """The role's rules, one for each right, without this one."""
+    kept = sorted(expand(ROLE["rules"]) - {right})
+    return [{"apiGroups": [each.group], "resources": [each.resource], "verbs": [each.verb]} for each in kept]
+
+
+UNTOLD = ("inferenceclusters", "inferenceclusters/status")
+"""Without these the resource can't say anything; the operator's log does."""
+
+
+@pytest.mark.parametrize("number", range(len(ROLE["rules"])), ids=lambda n: "+".join(ROLE["rules"][n]["resources"]))
+async def test_without_a_rule_the_resource_says_what_is_missing_and_heals(
+    hands: Hands, operator: Operator, number: int
+) -> None:
+    rule = ROLE["rules"][number]
+    name = f"without-{number}"
+    await hands.create(INFERENCE_CLUSTER, manifest(name))
+    await until(lambda: complete(hands, name))
+    said = len(operator.log.read_text())
+    await set_rules(hands, [other for other in ROLE["rules"] if other is not rule])
+    try:
+        await until(lambda: told(hands, operator, name, rule, said), seconds=90)
+    finally:
+        await set_rules(hands, ROLE["rules"])
+    await until(lambda: accepted(hands, name), seconds=90)
+    await hands.delete(INFERENCE_CLUSTER, "rights", name)
+
+
+async def told(hands: Hands, operator: Operator, name: str, rule: Obj, said: int) -> bool:
+    """The resource is touched until a call is refused: what the operator has no reason to do it can't miss."""
+    live = await hands.api.get(INFERENCE_CLUSTER, "rights", name)
+    touched = int((live["metadata"].get("annotations") or {}).get("touched", 0)) + 1
+    await hands.merge(INFERENCE_CLUSTER, "rights", name, {"metadata": {"annotations": {"touched": str(touched)}}})
+    await asyncio.sleep(0.5)
+    rights = [str(right) for right in expand([rule])]
+    if rule["resources"][0] in UNTOLD:
+        return all(right in operator.log.read_text()[said:] for right in rights)
+    found = await condition(hands, "rights", "Accepted", name)
+    return found.get("reason") == "MissingPermission" and all(right in found["message"] for right in rights)
