@@ -45,6 +45,8 @@ from trireme_operator.memory import stay_small
 from trireme_operator.rendering import Settings
 
 WORKERS = 8
+GATHER_SECONDS = 0.1
+"""From the end of a resource's run to the next one: a group's pods come within it, and nobody misses it."""
 _STOP_LIMIT_SECONDS = 0.5
 _LEASE_TIMEOUT_SECONDS = 2.0
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -101,7 +103,7 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
 
 async def serve(configuration: Configuration) -> None:
     """Run until a signal. Raises when any part ends by itself."""
-    queue = KeyedQueue()
+    queue = KeyedQueue(gather_seconds=GATHER_SECONDS)
     metrics = Metrics(queue)
     fence, refused = Fence(), asyncio.Event()
 

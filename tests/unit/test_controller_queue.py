@@ -103,6 +103,29 @@ def test_an_event_during_back_off_runs_the_key_at_once_and_only_once(queue: Keye
     assert queue.take() is None, "the cancelled timer must not bring the key back"
 
 
+def test_events_in_a_burst_are_gathered_and_the_first_one_after_a_rest_is_not(clock: Clock) -> None:
+    queue = KeyedQueue(gather_seconds=0.1, clock=clock)
+    queue.add(A)
+    assert queue.take() == A, "nothing came before it"
+    queue.add(A)
+    queue.succeeded(A, again_seconds=100)
+    for _ in range(5):
+        assert queue.take() is None
+        queue.add(A)
+        clock.now += 0.015
+    clock.now += 0.03
+    assert queue.take() == A, "a tenth of a second after the run before, however many events came"
+    queue.succeeded(A, again_seconds=100)
+    clock.now += 0.2
+    queue.add(A)
+    assert queue.take() == A
+    queue.failed(A)
+    queue.add(A)
+    assert queue.take() is None, "a failing key is not run by each event of a storm either"
+    clock.now += 0.11
+    assert queue.take() == A
+
+
 def test_a_failure_waits_at_least_as_long_as_the_server_asked(queue: KeyedQueue) -> None:
     queue.add(A)
     queue.take()

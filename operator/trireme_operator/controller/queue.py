@@ -7,8 +7,9 @@ A key is *idle*, *queued*, *running*, *running and dirty*, or *waiting* for its 
     succeeded |                      |         | waiting  | queued
     failed    |                      |         | waiting  | waiting: back-off holds, dirty or not
 
-An `add` during back-off runs the key at once: the event may be what heals it. Namespaces take turns, so that one
-with a thousand keys does not starve the others. The queue belongs to one event loop and takes no lock.
+An `add` during back-off runs the key at once: the event may be what heals it. Only within `gather_seconds` after a run
+it waits until they are over: events come in bursts, and one run deals with all of them. Namespaces take turns, so that
+one with a thousand keys does not starve the others. The queue belongs to one event loop and takes no lock.
 
 A paused queue collects keys and hands none out: that of a process which may not write, and must know what to do when
 it may.
@@ -48,12 +49,14 @@ class _Entry:
     timer: int = 0  # the heap entry that counts; an older one was cancelled
     due: float | None = None
     failures: int = 0
+    rests_until: float = 0.0
 
 
 @dataclass
 class KeyedQueue:
     """See the module. Times are seconds of `clock`, which must be monotonic."""
 
+    gather_seconds: float = 0.0
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
     _entries: dict[Key, _Entry] = field(default_factory=dict)
@@ -89,7 +92,7 @@ class KeyedQueue:
         if entry.running:
             entry.dirty_since = entry.dirty_since if entry.dirty_since is not None else self.clock()
         elif entry.queued_since is None:
-            self._enqueue(key, entry, since=self.clock())
+            self._ask(key, entry, since=self.clock())
 
     def take(self) -> Key | None:
         """The next key to run, or None when none is due. The caller must end it with `succeeded` or `failed`."""
@@ -123,7 +126,7 @@ class KeyedQueue:
         entry = self._end(key)
         entry.failures = 0
         if entry.dirty_since is not None:
-            self._enqueue(key, entry, since=entry.dirty_since)
+            self._ask(key, entry, since=entry.dirty_since)
         elif again_seconds is not None:
             self._wait(key, entry, self._jittered(again_seconds))
         else:
@@ -167,7 +170,15 @@ class KeyedQueue:
             message = f"key {key} ended without running"
             raise RuntimeError(message)
         entry.running = False
+        entry.rests_until = self.clock() + self.gather_seconds
         return entry
+
+    def _ask(self, key: Key, entry: _Entry, *, since: float) -> None:
+        rest = entry.rests_until - self.clock()
+        if rest <= 0:
+            self._enqueue(key, entry, since=since)
+        elif entry.due is None or entry.due > entry.rests_until:
+            self._wait(key, entry, rest)
 
     def _enqueue(self, key: Key, entry: _Entry, *, since: float) -> None:
         entry.queued_since, entry.dirty_since, entry.due, entry.timer = since, None, None, 0
