@@ -205,7 +205,7 @@ def test_plan_says_where_each_setting_comes_from(file: Any) -> None:
 
 def test_plan_says_which_pods_serve(file: Any) -> None:
     shape = {"tensor": 2, "data": 4, "expert": True, "loadBalancing": "Hybrid"}
-    document = raw("llm", parallelism=shape, accelerator={"perPod": 4})
+    document = raw("llm", model={"source": "hf://org/experts"}, parallelism=shape, accelerator={"perPod": 4})
     (plan,) = json.loads(RUN.invoke(app, ["plan", file(document), "-o", "json"]).stdout)
     assert [pod["servesHTTP"] for pod in plan["pods"]] == [True, True]
     table = RUN.invoke(app, ["plan", file(document)]).stdout
