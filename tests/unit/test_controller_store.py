@@ -365,10 +365,11 @@ async def test_what_we_read_and_wrote_ourselves_is_kept() -> None:
 def test_of_a_pod_only_what_its_status_tells_is_kept() -> None:
     full = pod("llm-zone-a", 0, 0)
     full["metadata"] |= {"uid": "u", "resourceVersion": "1", "managedFields": [{"manager": "kubelet"}]}
-    full["spec"] = {"containers": [{"name": "engine", "image": "x" * 1000}], "nodeName": "n1"}
+    volumes = [{"name": "a", "emptyDir": {}}, {"name": "b", "image": {"reference": "models/llama:1"}}]
+    full["spec"] = {"containers": [{"name": "engine", "image": "x" * 1000}], "nodeName": "n1", "volumes": volumes}
     full["status"]["podIPs"] = [{"ip": "10.0.0.1"}]
     kept = trimmed(POD, full)
-    assert kept["spec"] == {"nodeName": "n1"}
+    assert kept["spec"] == {"nodeName": "n1", "volumes": [{"image": {"reference": "models/llama:1"}}]}
     assert "managedFields" not in kept["metadata"]
     assert set(kept["status"]) == {"conditions", "containerStatuses"}
     assert unpack(pack(kept)) == kept

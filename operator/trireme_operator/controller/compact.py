@@ -27,13 +27,13 @@ _POD_STATUS = ("phase", "reason", "message", "conditions", "initContainerStatuse
 
 
 def trimmed(kind: Kind, obj: Obj) -> Obj:
-    """What is kept: all but `managedFields`, and of a pod (others make it) its metadata, node and status."""
+    """What is kept: all but `managedFields`, and of a pod (others make it) its metadata, node, images and status."""
     if kind == POD:
         return {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
             "metadata": _only(obj["metadata"], _POD_METADATA),
-            "spec": _only(obj.get("spec") or {}, ("nodeName",)),
+            "spec": _pod_spec(obj.get("spec") or {}),
             "status": _only(obj.get("status") or {}, _POD_STATUS),
         }
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
@@ -48,6 +48,12 @@ def pack(obj: Obj) -> bytes:
 def unpack(packed: bytes) -> Obj:
     """The object again; a new one each time, so whoever asked may change it."""
     return cast("Obj", json.loads(zlib.decompress(packed)))
+
+
+def _pod_spec(spec: dict[str, Any]) -> Obj:
+    """The node, and images that are mounted: what waits for one is told apart by them (``causes``)."""
+    images = [{"image": volume["image"]} for volume in spec.get("volumes") or [] if "image" in volume]
+    return _only(spec, ("nodeName",)) | ({"volumes": images} if images else {})
 
 
 def _only(found: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
