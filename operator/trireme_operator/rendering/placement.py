@@ -2,6 +2,9 @@
 
 The way back is for a lost revision: the LeaderWorkerSet that runs it is then the only copy of its template. Whatever
 `place` puts into a template `unplace` has to take out; a test goes there and back over every golden case.
+
+Stored templates of every version go through `place`: whatever else it did to one would restart the groups of everybody
+who upgrades. What is new on pods belongs into the template.
 """
 
 from __future__ import annotations
