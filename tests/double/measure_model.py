@@ -1,15 +1,17 @@
-"""Loads a model with the real vLLM and prints what its ranks hold; run by a Python that has vLLM.
+"""Loads models with the real vLLM and prints what their ranks hold; run by a Python that has vLLM.
 
-    python measure_model.py '{"model": "/models/SmolLM2", "tensor": 3, "pipeline": 1, "kvBytes": 1048576}'
+    python measure_model.py '[{"model": "/models/SmolLM2", "tensor": 3, "pipeline": 1, "kvBytes": 1048576}]'
 
-With ``config``, the text of a config.json, in place of ``model``, the weights are random. The last line is JSON: a list
-with one object a rank, ``weights`` in bytes, and the ``tokens`` and ``bytes`` of its KV cache.
+With ``config``, the text of a config.json, in place of ``model``, the weights are random. For each model one line
+begins with ``held:`` and goes on with JSON: a list with one object a rank, ``weights`` in bytes, and the ``tokens`` and
+``bytes`` of its KV cache.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -53,9 +55,8 @@ def held(worker: Any) -> dict[str, int]:
     }
 
 
-def main() -> None:
+def measure(asked: dict[str, Any]) -> None:
     vllm: Any = importlib.import_module("vllm")  # not above: it reads the environment when it is imported
-    asked = json.loads(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
         if "config" in asked:
             (Path(folder) / "config.json").write_text(asked["config"])
@@ -72,7 +73,19 @@ def main() -> None:
             max_num_batched_tokens=512,
             enforce_eager=True,
         )
-        sys.stdout.write("\n" + json.dumps(llm.collective_rpc(held)) + "\n")
+        sys.stdout.write(f"\nheld: {json.dumps(llm.collective_rpc(held))}\n")
+        sys.stdout.flush()
+
+
+def main() -> None:
+    """Each model in a process of its own, as an engine leaves its memory to the end of its process."""
+    fork = multiprocessing.get_context("fork")
+    for asked in json.loads(sys.argv[1]):
+        process = fork.Process(target=measure, args=(asked,))
+        process.start()
+        process.join()
+        if process.exitcode:
+            sys.exit(process.exitcode)
 
 
 if __name__ == "__main__":

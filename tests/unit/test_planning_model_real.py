@@ -11,7 +11,6 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +22,7 @@ from trireme_operator.planning.memory import memory_fit
 from trireme_operator.planning.model_config import read_config
 from trireme_operator.planning.weights import Cut
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 KV_BYTES = 64 * 1024**2
 MIXTURE = {
@@ -47,39 +46,36 @@ MIXTURE = {
 """One head of keys and values, a vocabulary that is padded, experts."""
 
 
-def measured(**asked: Any) -> list[dict[str, int]]:
-    """What each rank of the real engine holds."""
+CASES = [(SMOLLM2, 3, 1), (SMOLLM2, 1, 2), (MIXTURE, 2, 1)]
+"""Dimensions, ranks that share a layer, stages."""
+
+
+def measured() -> list[list[dict[str, int]]]:
+    """What each rank of the real engine holds, case by case."""
     python = os.environ.get("TRIREME_ENGINE_PYTHON")
     assert python, "set TRIREME_ENGINE_PYTHON to the Python of an environment with vLLM"
-    script = Path(flags.__file__).with_name("measure_model.py")
-    argv = [python, str(script), json.dumps(asked | {"kvBytes": KV_BYTES})]
-    text = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
-    (line,) = (line for line in text.splitlines() if line.startswith('[{"weights"'))
-    ranks: list[dict[str, int]] = json.loads(line)
-    return ranks
-
-
-@pytest.mark.parametrize(
-    ("raw", "tensor", "pipeline"),
-    [
-        pytest.param(SMOLLM2, 1, 1, id="SmolLM2, one rank"),
-        pytest.param(SMOLLM2, 3, 1, id="SmolLM2, three ranks a layer"),
-        pytest.param(SMOLLM2, 1, 2, id="SmolLM2, two stages"),
-        pytest.param(MIXTURE, 2, 1, id="experts, more ranks than heads of keys and values"),
-    ],
-)
-def test_weights_and_cache_are_what_vllm_holds(raw: dict[str, Any], tensor: int, pipeline: int) -> None:
-    config = read_config(raw)
-    assert config.decoder is not None
-    engine = replace(engine_memory(cluster(), config.decoder, device=None), length=512)
-    fit = memory_fit(config, config.decoder, Cut(tensor, pipeline, tensor), engine, device=None)
-
     smollm2 = os.environ.get("TRIREME_ENGINE_MODEL", "/models/SmolLM2-135M-Instruct")
-    what = {"model": smollm2} if raw is SMOLLM2 else {"config": json.dumps(raw)}
-    ranks = measured(tensor=tensor, pipeline=pipeline, **what)
+    asked = [
+        {"tensor": tensor, "pipeline": pipeline, "kvBytes": KV_BYTES}
+        | ({"model": smollm2} if raw is SMOLLM2 else {"config": json.dumps(raw)})
+        for raw, tensor, pipeline in CASES
+    ]
+    script = Path(flags.__file__).with_name("measure_model.py")
+    text = subprocess.run(
+        [python, str(script), json.dumps(asked)], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    return [json.loads(line.removeprefix("held:")) for line in text.splitlines() if line.startswith("held:")]
 
-    assert len(ranks) == tensor * pipeline
-    for number, rank in enumerate(ranks):
-        stage = fit.stages[number // tensor]
-        assert rank["weights"] == pytest.approx(stage.weights, rel=0.01)
-        assert rank["bytes"] / rank["tokens"] == pytest.approx(stage.kv_token, rel=0.01)
+
+def test_weights_and_cache_are_what_vllm_holds() -> None:
+    ranks = measured()
+    assert [len(each) for each in ranks] == [tensor * pipeline for _, tensor, pipeline in CASES]
+    for (raw, tensor, pipeline), found in zip(CASES, ranks, strict=True):
+        config = read_config(raw)
+        assert config.decoder is not None
+        engine = replace(engine_memory(cluster(), config.decoder, device=None), length=512)
+        fit = memory_fit(config, config.decoder, Cut(tensor, pipeline, tensor), engine, device=None)
+        for number, rank in enumerate(found):
+            stage = fit.stages[number // tensor]
+            assert rank["weights"] == pytest.approx(stage.weights, rel=0.01)
+            assert rank["bytes"] / rank["tokens"] == pytest.approx(stage.kv_token, rel=0.01)
