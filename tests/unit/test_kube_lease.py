@@ -288,6 +288,18 @@ async def test_who_can_not_renew_stops_in_time_and_goes_on_when_it_can() -> None
     assert stage.queue.take() == Key("genai", "a"), "nothing waits for its back-off after that"
 
 
+async def test_a_lease_that_can_not_be_asked_for_is_told_once_for_each_cause(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    api, causes = Leases(), iter(["refused", "refused", "refused", "forbidden"])
+    api.fail = lambda verb, kind, name: Unreachable(next(causes))
+    stage = Stage(api, "first", Clock())
+    for _ in range(4):
+        await stage.step()
+    said = capsys.readouterr().out
+    assert (said.count("refused"), said.count("forbidden")) == (1, 1)
+
+
 async def test_whoever_was_followed_steps_down() -> None:
     api, clock = Leases(), Clock()
     first, second = Stage(api, "first", clock), Stage(api, "second", clock)

@@ -78,8 +78,9 @@ def test_every_flag_we_write_is_one_that_the_engine_has() -> None:
     assert len([word for word in words if word.startswith("-")]) == 7
 
 
-def test_the_users_arguments_come_last_and_unchanged() -> None:
-    assert arguments(engine={"extraArgs": ["--a=$(HOME)", "b c"]})[-2:] == ["--a=$(HOME)", "b c"]
+def test_the_users_arguments_come_last_and_arrive_as_they_were_written() -> None:
+    """The kubelet makes `$(HOME)` of `$$(HOME)`, and a path of `$(HOME)`."""
+    assert arguments(engine={"extraArgs": ["--a=$(HOME)", "b c"]})[-2:] == ["--a=$$(HOME)", "b c"]
 
 
 def test_a_template_does_not_depend_on_zones() -> None:

@@ -29,6 +29,7 @@ class Leadership:
         self._metrics = metrics
         self._leading = False
         self._holder: str | None = None
+        self._complaint = ""
         queue.pause()
 
     async def run(self) -> None:
@@ -49,8 +50,9 @@ class Leadership:
         try:
             until = await lease.hold()
         except KubeError as error:
-            structlog.get_logger().warning("Asking for the Lease failed", reason=str(error), leading=self._leading)
+            self._complain(str(error))
         else:
+            self._complaint = ""
             if until is None:
                 self._fence.close()
             else:
@@ -82,6 +84,12 @@ class Leadership:
         self._leading = False
         self._metrics.leader.set(0)
         self._queue.pause()
+
+    def _complain(self, reason: str) -> None:
+        """Once for each cause: it is asked for twice a second."""
+        if reason != self._complaint:
+            structlog.get_logger().warning("Asking for the Lease failed", reason=reason, leading=self._leading)
+        self._complaint = reason
 
     def _tell_holder(self, holder: str) -> None:
         if holder != self._holder and not self._leading:

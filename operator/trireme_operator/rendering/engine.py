@@ -36,7 +36,16 @@ def command(cluster: InferenceCluster, model: ModelParts) -> list[str]:
     words = ["vllm", "serve", *model.arguments, "--served-model-name", cluster.served_name, "--port", str(ENGINE_PORT)]
     for setting in engine_settings(cluster):
         words += arguments(setting)
-    return [*words, *cluster.spec.engine.extra_args]
+    return [literal(word) for word in (*words, *cluster.spec.engine.extra_args)]
+
+
+def literal(text: str) -> str:
+    """What stands in a container's arguments or in the value of a variable for exactly this text.
+
+    The kubelet replaces `$(NAME)` there by the value of the variable NAME, and `$$` by `$`.
+    Source: k8s.io/kubernetes, third_party/forked/golang/expansion/expand.go.
+    """
+    return text.replace("$", "$$")
 
 
 def arguments(setting: EngineSetting) -> list[str]:
