@@ -13,10 +13,12 @@ from tests.unit.resources import cluster, raw
 from tests.unit.test_planning import CHANGES, NO_CHANGES
 from trireme_operator.api import parse
 from trireme_operator.planning import Difference, differences, restored_spec, template_inputs
+from trireme_operator.planning.rollback import SECTIONS
 
 Obj = dict[str, Any]
 SPECS: dict[str, Obj] = {"nothing": {}, **CHANGES, **NO_CHANGES} | {
     "ranks in fewer pods": {"parallelism": {"tensor": 2, "pipeline": 2}, "accelerator": {"perPod": 4}},
+    "groups kept together": {"scheduling": {"topologyKey": "example.com/rack"}},
     "more ranks in as many pods": {"parallelism": {"tensor": 4, "pipeline": 1}, "accelerator": {"perPod": 4}},
 }
 
@@ -42,6 +44,17 @@ def test_every_golden_case_can_be_gone_back_to(case: str) -> None:
     for now in (template_inputs(cluster(name)), None):
         spec = restored_spec(raw(name)["spec"], inputs, name=name, now=now)
         assert template_inputs(cluster(name, **spec)) == inputs
+
+
+def test_every_section_of_the_inputs_is_known() -> None:
+    """A field of the spec that becomes an input has to be taken out of a refused spec as well."""
+    cases = [parse(yaml.safe_load((FOLDER / case / "input.yaml").read_text())) for case in CASES]
+    found = {
+        section
+        for resource in [*cases, *(cluster(**spec) for spec in SPECS.values())]
+        for section in template_inputs(resource)
+    }
+    assert found == set(SECTIONS)
 
 
 def test_what_is_no_input_stays() -> None:
