@@ -23,6 +23,7 @@ ORDER = (
     "test_components",
     "test_local_cluster",
     "test_reconcile",
+    "test_disruption",  # drains nodes of its own pods, and moves one to another zone
     "test_upgrade",  # installs another version for a while
     "test_cluster",  # stops nodes and cuts zones
 )

@@ -17,8 +17,6 @@ from trireme_operator.kube import (
     POD_DISRUPTION_BUDGET,
     SERVICE,
     SERVICE_ACCOUNT,
-    Kind,
-    NotFound,
     Obj,
 )
 
@@ -30,7 +28,6 @@ CHILDREN = {
     POD_DISRUPTION_BUDGET: 2,
     HTTP_ROUTE: 1,
 }
-REPAIR_SECONDS = 2.0
 
 
 def manifest(namespace: str, name: str = "llm", **spec: Any) -> Obj:
@@ -68,100 +65,6 @@ async def served(hands: Hands, namespace: str, operator_process: Operator) -> st
     """A namespace with a resource whose children are all there."""
     await created(hands, namespace)
     return namespace
-
-
-@pytest.mark.parametrize("kind", CHILDREN, ids=lambda kind: kind.kind)
-async def test_a_deleted_child_is_back_at_once(hands: Hands, served: str, kind: Kind) -> None:
-    before = (await hands.api.list(kind, served, labels="trireme.dev/cluster=llm"))[0]
-    name = before["metadata"]["name"]
-    await hands.delete(kind, served, name)
-
-    async def back() -> bool:
-        try:
-            live = await hands.api.get(kind, served, name)
-        except NotFound:
-            return False
-        return bool(live["metadata"]["uid"] != before["metadata"]["uid"]) and await complete(hands, served)
-
-    assert await until(back) < REPAIR_SECONDS
-
-
-@pytest.mark.parametrize("kind", CHILDREN, ids=lambda kind: kind.kind)
-async def test_a_stripped_label_is_back_at_once(hands: Hands, served: str, kind: Kind) -> None:
-    name = (await hands.api.list(kind, served, labels="trireme.dev/cluster=llm"))[0]["metadata"]["name"]
-    await hands.merge(kind, served, name, {"metadata": {"labels": None}})
-    assert await until(lambda: complete(hands, served)) < REPAIR_SECONDS
-
-
-EDITS: dict[Kind, tuple[str, Obj, tuple[str, ...]]] = {
-    LEADER_WORKER_SET: (
-        "llm-zone-a",
-        {"spec": {"leaderWorkerTemplate": {"size": 7}}},
-        ("spec", "leaderWorkerTemplate", "size"),
-    ),
-    SERVICE: ("llm-zone-a-http", {"spec": {"selector": {"trireme.dev/zone": "moon"}}}, ("spec", "selector")),
-    SERVICE_ACCOUNT: ("llm-engine", {"automountServiceAccountToken": True}, ("automountServiceAccountToken",)),
-    POD_DISRUPTION_BUDGET: ("llm-zone-a", {"spec": {"maxUnavailable": 3}}, ("spec", "maxUnavailable")),
-    HTTP_ROUTE: ("llm", {"spec": {"hostnames": ["evil.example.com"]}}, ("spec", "hostnames")),
-    CONTROLLER_REVISION: (
-        "",
-        {"metadata": {"annotations": {"trireme.dev/rendered-hash": "x"}}},
-        ("metadata", "annotations"),
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", CHILDREN, ids=lambda kind: kind.kind)
-async def test_an_edit_by_hand_is_undone_at_once(hands: Hands, served: str, kind: Kind) -> None:
-    name, patch, path = EDITS[kind]
-    name = name or (await hands.api.list(kind, served))[0]["metadata"]["name"]
-
-    async def value() -> Any:
-        found: Any = await hands.api.get(kind, served, name)
-        for part in path:
-            found = found[part]
-        return found
-
-    before = await value()
-    await hands.merge(kind, served, name, patch)
-
-    async def undone() -> bool:
-        return bool(await value() == before)
-
-    assert await until(undone) < REPAIR_SECONDS
-
-
-SELECTORS: list[tuple[Kind, str, tuple[str, ...]]] = [
-    (SERVICE, "llm-http", ("spec", "selector")),
-    (
-        LEADER_WORKER_SET,
-        "llm-zone-a",
-        ("spec", "leaderWorkerTemplate", "workerTemplate", "spec", "nodeSelector"),
-    ),
-]
-
-
-@pytest.mark.parametrize(("kind", "name", "path"), SELECTORS, ids=["Service", "LeaderWorkerSet"])
-async def test_a_key_added_to_a_selector_is_undone_at_once(
-    hands: Hands, served: str, kind: Kind, name: str, path: tuple[str, ...]
-) -> None:
-    patch: Any = {"nowhere": "1"}
-    for part in reversed(path):
-        patch = {part: patch}
-    await hands.merge(kind, served, name, patch)
-
-    async def undone() -> bool:
-        found: Any = await hands.api.get(kind, served, name)
-        for part in path:
-            found = found[part]
-        return "nowhere" not in found
-
-    assert await until(undone) < REPAIR_SECONDS
-
-
-async def test_replicas_set_by_hand_are_undone(hands: Hands, served: str) -> None:
-    await hands.merge(LEADER_WORKER_SET, served, "llm-zone-b", {"spec": {"replicas": 9}})
-    assert await until(lambda: complete(hands, served)) < REPAIR_SECONDS
 
 
 async def test_the_same_manifest_again_changes_nothing_and_at_rest_nothing_is_written(

@@ -428,6 +428,25 @@ async def test_a_missing_api_is_a_condition_and_heals(world: World, kind: Kind, 
     assert world.condition("Accepted")["status"] == "True"
 
 
+async def test_a_missing_api_of_pod_monitors_matters_only_where_one_is_insisted_on(world: World) -> None:
+    world.kube.unserved = {POD_MONITOR}
+    await world.reconcile()
+    assert world.condition("Accepted")["status"] == "True"
+    world.spec["monitoring"] = {"podMonitor": "Always"}
+    await world.reconcile()
+    accepted = world.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "PodMonitorAPIMissing")
+    assert "spec.monitoring.podMonitor" in accepted["message"]
+    assert world.kube.names(LEADER_WORKER_SET), "the pods run all the same"
+    world.kube.unserved = set()
+    await world.reconcile()
+    assert world.condition("Accepted")["status"] == "True"
+    assert world.kube.names(POD_MONITOR) == {"llm"}
+    world.spec["monitoring"] = {"podMonitor": "Never"}
+    await world.reconcile()
+    assert world.kube.names(POD_MONITOR) == set()
+
+
 @pytest.mark.parametrize("kind", [SERVICE, POD], ids=lambda kind: str(kind.kind))
 async def test_a_kind_that_may_not_be_listed_is_said_and_left_alone(world: World, kind: Kind) -> None:
     await world.reconcile()
