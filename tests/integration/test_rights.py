@@ -193,6 +193,7 @@ async def set_rules(hands: Hands, rules: list[Obj]) -> None:
     )
 
 
+@pytest.mark.timeout(400)
 async def test_each_right_that_is_taken_away_is_found_missing(hands: Hands, user: Path) -> None:
     """One verb of one resource at a time, asked of the real authorizer."""
     fence = Fence()
