@@ -203,6 +203,27 @@ async def test_a_rendering_is_not_upgraded_before_the_operator_has_seen_the_spec
     assert (done.exit_code, "the spec is refused" in done.stderr) == (1, True)
 
 
+async def test_a_refusal_that_only_the_operator_can_tell_is_told_and_rolled_back(world: World) -> None:
+    """The dimensions of a well-known model, which the rules of the spec don't hold."""
+    before = (await world.live())["spec"]["model"]
+    await world.edit(
+        model={"source": "hf://meta-llama/Llama-3.1-8B-Instruct"},
+        parallelism={"tensor": 3},
+        accelerator={"perPod": 3, "memory": "80Gi"},
+    )
+    await world.reconcile()
+    told = await world.trireme("history", "llm")
+    assert "The spec is refused, and the groups go on as before" in told.stderr
+    assert (await world.trireme("upgrade-rendering", "llm", "--yes")).exit_code == 1
+    done = await world.trireme("rollback", "llm", "--yes")
+    assert done.exit_code == 0, done.stderr
+    await world.reconcile()
+    live = await world.live()
+    assert live["status"]["conditions"][0]["status"] == "True"
+    assert (live["spec"]["model"], live["spec"]["accelerator"]["memory"]) == (before, "80Gi")
+    assert (await world.zone())["metadata"]["generation"] == 1
+
+
 async def test_what_is_not_there_or_not_allowed_ends_with_3(world: World, plane: ControlPlane, tmp_path: Path) -> None:
     gone = await world.trireme("history", "nothing")
     assert (gone.exit_code, '"nothing" not found' in gone.stderr) == (3, True)

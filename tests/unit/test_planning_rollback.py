@@ -12,8 +12,9 @@ from tests.golden.cases import CASES, FOLDER
 from tests.unit.resources import cluster, raw
 from tests.unit.test_planning import CHANGES, NO_CHANGES
 from trireme_operator.api import parse
+from trireme_operator.api.crd import schema
 from trireme_operator.planning import Difference, differences, restored_spec, template_inputs
-from trireme_operator.planning.rollback import SECTIONS
+from trireme_operator.planning.rollback import NO_INPUTS, SECTIONS
 
 Obj = dict[str, Any]
 SPECS: dict[str, Obj] = {"nothing": {}, **CHANGES, **NO_CHANGES} | {
@@ -71,6 +72,31 @@ def test_what_does_not_differ_keeps_its_spelling() -> None:
         "sharedMemory": "8192Mi",
     }
     assert restored(now, now) == raw(**now)["spec"]
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["accepted", "refused"])
+def test_what_reaches_no_pod_stays_in_its_section(refused: bool) -> None:
+    now: Obj = {
+        "model": {"source": "/models/m", "config": {"configMap": "dimensions"}},
+        "accelerator": {"memory": "80Gi"},
+        "engine": {"image": "next"},
+    }
+    spec = restored(now, {}, refused=refused)
+    assert spec["model"]["config"] == {"configMap": "dimensions"}
+    assert spec["accelerator"]["memory"] == "80Gi"
+
+
+def test_each_field_of_a_section_is_an_input_or_known_to_be_none() -> None:
+    """A new field that is neither would be lost when a refused spec is rolled back."""
+    inputs = {
+        "model": {"source", "servedName", "credentials", "cache", "s3"},
+        "accelerator": {"resource", "perPod"},
+        "parallelism": {"tensor", "pipeline", "data", "expert", "loadBalancing"},
+        "resources": {"requests", "limits", "sharedMemory"},
+    }
+    fields = schema()["properties"]["spec"]["properties"]
+    for section, known in inputs.items():
+        assert set(fields[section]["properties"]) == known.union(NO_INPUTS.get(section, ())), section
 
 
 def test_nothing_of_a_refused_overlay_is_left() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from trireme_operator.api import InferenceCluster, InvalidResource, parse
+from trireme_operator.api import ConditionType, InferenceCluster, InvalidResource, Reason, parse
 from trireme_operator.api.labels import ANNOTATION_REVISION, LABEL_CLUSTER, LABEL_ZONE
 from trireme_operator.planning import Difference, differences, revision_name
 
@@ -42,7 +42,8 @@ class Revision:
 class History:
     """A resource and its revisions, oldest first.
 
-    ``cluster`` is None, and ``refusal`` says why, while the spec breaks a rule.
+    ``refusal`` says why while the spec breaks a rule. ``cluster`` is None when it can't even be read; a rule that needs
+    more than the spec, such as the dimensions of its model, is the operator's to judge.
     """
 
     raw: dict[str, Any]
@@ -98,7 +99,7 @@ async def history_of(api: UserApi, namespace: str, name: str) -> History:
         users.setdefault(used, []).append(live["metadata"]["labels"].get(LABEL_ZONE) or POOL)
     revisions = sorted((_revision(obj, users) for obj in stored), key=lambda revision: revision.number)
     try:
-        return History(raw, tuple(revisions), parse(raw), "")
+        return History(raw, tuple(revisions), parse(raw), _refusal(raw))
     except InvalidResource as error:
         return History(raw, tuple(revisions), None, str(error))
 
@@ -115,6 +116,15 @@ def changes(before: Revision | None, after: Revision) -> tuple[Difference, ...]:
 def shown(value: Any) -> str:
     """A value as JSON, or a dash for none."""
     return "-" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _refusal(raw: dict[str, Any]) -> str:
+    """What the operator says against the spec as it is; empty when it says nothing."""
+    conditions = (raw.get("status") or {}).get("conditions") or []
+    accepted: dict[str, Any] = next((each for each in conditions if each["type"] == ConditionType.ACCEPTED), {})
+    current = accepted.get("observedGeneration") == raw["metadata"].get("generation")
+    refused = current and accepted.get("reason") == Reason.INVALID_SPEC
+    return str(accepted["message"]) if refused else ""
 
 
 def _revision(obj: dict[str, Any], users: dict[str, list[str]]) -> Revision:

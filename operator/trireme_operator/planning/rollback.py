@@ -10,7 +10,10 @@ from typing import Any, Final
 Obj = dict[str, Any]
 
 SECTIONS: Final = ("model", "engine", "parallelism", "accelerator", "resources", "scheduling", "podTemplate")
-"""Fields of the spec that are inputs of the template, and nothing else is."""
+"""Fields of the spec that hold inputs of the template; no other one does."""
+
+NO_INPUTS: Final = {"model": ("config",), "accelerator": ("memory",)}
+"""What stands in a section and reaches no pod."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def restored_spec(spec: Mapping[str, Any], inputs: Mapping[str, Any], *, name: s
     """The spec of the resource ``name`` with the inputs of a revision in place of its own.
 
     ``now`` are the inputs of the spec as it is: only what differs is written, so that the spelling of everything else
-    stays. None for a spec that is refused, whose inputs can't be told: then the inputs' sections are replaced whole.
+    stays. None for a spec that is refused, whose inputs can't be told: then all that could be one is replaced.
     Whether the result really has these inputs is for the caller to check: a revision of another version of Trireme may
     hold some that this one can't put into a spec.
     """
@@ -47,8 +50,10 @@ def restored_spec(spec: Mapping[str, Any], inputs: Mapping[str, Any], *, name: s
     result = deepcopy(dict(spec))
     if now is None:
         for section in SECTIONS:
-            result.pop(section, None)
-        result |= wanted
+            before = result.pop(section, None) or {}
+            kept = {field: before[field] for field in NO_INPUTS.get(section, ()) if field in before}
+            if section in wanted or kept:
+                result[section] = kept | wanted.get(section, {})
     else:
         result = _carried(result, _sections(now, name), wanted)
     _place_ranks(result, int(inputs["parallelism"]["perPod"]))
