@@ -16,6 +16,7 @@ _CHILDREN = (
     "/apis/leaderworkerset.x-k8s.io/v1/namespaces/{ns}/leaderworkersets",
     "/apis/gateway.networking.k8s.io/v1/namespaces/{ns}/httproutes",
     "/apis/apps/v1/namespaces/{ns}/controllerrevisions",
+    "/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers",
     "/api/v1/namespaces/{ns}/services",
     "/api/v1/namespaces/{ns}/serviceaccounts",
 )

@@ -22,6 +22,7 @@ ORDER = (
     "test_engine",
     "test_components",
     "test_local_cluster",
+    "test_autoscaling",  # needs metrics-server, which test_components has installed
     "test_reconcile",
     "test_upgrade",  # installs another version for a while
     "test_cluster",  # stops nodes and cuts zones

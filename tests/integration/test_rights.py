@@ -94,7 +94,11 @@ def operator(user: Path, plane: ControlPlane) -> Iterator[Operator]:
 
 def manifest(name: str) -> Obj:
     """It uses everything that takes a right of its own."""
-    obj = resource(model={"source": "hf://HuggingFaceTB/SmolLM2-135M-Instruct", "config": {"configMap": "dimensions"}})
+    obj = resource(
+        model={"source": "hf://HuggingFaceTB/SmolLM2-135M-Instruct", "config": {"configMap": "dimensions"}},
+        resources={"requests": {"cpu": "1"}},
+        autoscaling={"maxReplicas": 4, "metrics": {"cpu": 70}},
+    )
     obj["metadata"] = {"name": name, "namespace": "rights"}
     return obj
 
