@@ -17,6 +17,7 @@ _CHILDREN = (
     "/apis/gateway.networking.k8s.io/v1/namespaces/{ns}/httproutes",
     "/apis/apps/v1/namespaces/{ns}/controllerrevisions",
     "/apis/policy/v1/namespaces/{ns}/poddisruptionbudgets",
+    "/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers",
     "/api/v1/namespaces/{ns}/services",
     "/api/v1/namespaces/{ns}/serviceaccounts",
 )

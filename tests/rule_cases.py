@@ -7,6 +7,9 @@ from tests import rule_cases_network_policy as network_policy
 from tests.rule_cases_model import BROKEN as BROKEN_MODEL
 from tests.unit.controller_samples import resource
 
+SCALING: dict[str, Any] = {"maxReplicas": 4, "metrics": {"cpu": 70}}
+REQUESTS: dict[str, Any] = {"requests": {"cpu": "1"}}
+
 BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("", {"name": "x" * 41}),
     ("", {"name": "llm-http"}),
@@ -40,9 +43,42 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     *network_policy.BROKEN,
     ("spec.gateway.hostnames[]", {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["10.0.0.1"]}}),
     ("spec.gateway.paths[]", {"gateway": {"parentRefs": [{"name": "g"}], "paths": ["v1"]}}),
+    ("spec.autoscaling", {"autoscaling": {**SCALING, "minReplicas": 5}, "resources": REQUESTS}),
+    ("spec.autoscaling.metrics", {"autoscaling": {"maxReplicas": 4, "metrics": {}}}),
+    *(
+        (f"spec.autoscaling.behavior.{way}", {"autoscaling": {**SCALING, "behavior": {way: rules}}})
+        for way in ("scaleUp", "scaleDown")
+        for rules in (
+            {"selectPolicy": "Disabled", "stabilizationWindowSeconds": 1},
+            {"selectPolicy": "Disabled", "policies": [{"type": "Groups", "value": 1, "periodSeconds": 1}]},
+        )
+    ),
+    ("spec", {"autoscaling": SCALING}),
+    ("spec", {"autoscaling": SCALING, "resources": {"requests": {"cpu": "0"}}}),
+    ("spec", {"autoscaling": {**SCALING, "metrics": {"memory": 80}}, "resources": REQUESTS}),
+    ("spec", {"zones": [{"name": "a", "minReplicas": 1}]}),
+    ("spec", {"zones": [{"name": "a"}, {"name": "b", "maxReplicas": 2}]}),
+    ("spec", {"autoscaling": SCALING, "resources": REQUESTS, "zones": [{"name": "a", "minReplicas": 5}]}),
+    ("spec", {"autoscaling": SCALING, "resources": REQUESTS, "zones": [{"name": "a", "replicas": 5}]}),
+    ("spec", {"autoscaling": SCALING, "resources": REQUESTS, "zones": [{"name": "a", "replicas": 0}]}),
+    ("spec", {"autoscaling": SCALING, "resources": REQUESTS, "zones": None, "replicas": 5}),
 ]
 """Where the broken rule stands, as `Rule.where` says it, and the fields that break it: the root's of the metadata, any
 other's of the spec."""
+
+
+_SCALED: dict[str, Any] = {"autoscaling": SCALING, "resources": REQUESTS}
+BROKEN_UPDATES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("spec", {**_SCALED, "zones": [{"name": "a"}]}, {"zones": [{"name": "a"}]}),
+    ("spec", {**_SCALED, "zones": None}, {"zones": None}),
+]
+"""Where a rule about updates stands, the fields of the spec before, and those after that break it."""
+
+GOOD_UPDATES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({**_SCALED, "zones": [{"name": "a"}]}, {"zones": [{"name": "a", "replicas": 2}]}),
+    ({**_SCALED, "zones": None}, {"zones": None, "replicas": 2}),
+    ({"zones": [{"name": "a"}]}, {**_SCALED, "zones": [{"name": "a"}]}),
+]
 
 
 def broken(where: str, spec: dict[str, Any], *, namespace: str) -> dict[str, Any]:

@@ -191,6 +191,38 @@ _ZONE = fields(
     {"name": pick(list("abcdefgh"), SHORT_TEXTS)},
     replicas=pick([0, 1, 2, 1000], [1001, -1]),
     weight=pick([0, 1, 60, 1000], [0, -1, 1001]),
+    state=pick(["Active", "Disabled"], ["active", "Draining", ""]),
+)
+_SCALED_ZONE = fields(
+    {"name": pick(list("abcdefgh"), SHORT_TEXTS)},
+    replicas=pick([2, 3], [0, 1, 4, 9]),
+    minReplicas=pick([1, 2], [0, 3, 4, 1001]),
+    maxReplicas=pick([3, 4], [1, 2, 0, 1000]),
+    weight=pick([1, 60], [0]),
+    state=one(["Active", "Disabled"]),
+)
+_SCALING_RULES = fields(
+    {},
+    stabilizationWindowSeconds=pick([0, 300], [-1, 3600, 3601]),
+    policies=lists(
+        fields(
+            {
+                "type": pick(["Groups", "Percent"], ["Pods", ""]),
+                "value": pick([1, 100], [0, 10_000, 10_001]),
+                "periodSeconds": pick([1, 60], [0, 1800, 1801]),
+            }
+        ),
+        least=1,
+    ),
+    selectPolicy=pick(["Max", "Min"], ["Disabled", "max"]),
+)
+_AUTOSCALING = fields(
+    {
+        "maxReplicas": pick([4, 5], [1, 2, 0, 1001]),
+        "metrics": fields({"cpu": pick([70], [0, 1, 1000, 1001])}, memory=pick([80], [0, 1001])),
+    },
+    minReplicas=pick([1, 2], [0, 3, 5, 1001]),
+    behavior=fields({}, scaleUp=_SCALING_RULES, scaleDown=_SCALING_RULES),
 )
 _ANNOTATION = fields(
     {"name": pick(["a", "a/b", "A_b.c"], ["trireme.dev/x", "/a", "a/", "example.com/" + "x" * 64, "", "\u00e9"])},
@@ -287,10 +319,20 @@ _COMMON: dict[str, Maker] = {
 }
 _REPLICAS = pick([None, 0, 1, 1000], [1001, -1])
 _ZONES = mostly(lists(_ZONE, least=1), one([None, []]), of=20)
+_REQUESTED = fields({"requests": fields({"cpu": pick(["1"], ["0", "0m"]), "memory": pick(["1Gi"], [0, "0Gi"])})})
+_LIMITED = fields({"limits": fields({"cpu": pick(["1"], [0]), "memory": pick(["1Gi"], ["0"])})})
+_SCALED: dict[str, Maker] = {
+    "autoscaling": _AUTOSCALING,
+    "resources": lambda chance: chance.choice([_REQUESTED, _REQUESTED, _LIMITED, _COMMON["resources"]])(chance),
+}
+_SCALED_ZONES = mostly(lists(_SCALED_ZONE, least=1), _ZONES, of=10)
 _SPECS = (
     fields({"model": _MODEL}, **_COMMON, replicas=_REPLICAS),
     fields({"model": _MODEL}, **_COMMON, zones=_ZONES),
     fields({"model": _MODEL}, **_COMMON, replicas=_REPLICAS, zones=_ZONES),
+    fields({"model": _MODEL, **_SCALED, "zones": _SCALED_ZONES}, gateway=_GATEWAY),
+    fields({"model": _MODEL, **_SCALED}, replicas=pick([2, 3], [0, 1, 6]), engine=_ENGINE),
+    fields({"model": _MODEL}, zones=_SCALED_ZONES),
 )
 _NAMES = pick(["llm", "x" * 40], ["x" * 41, "llm-http", "a.b", "1a", "-a", "A", "a" * 254, "", "\u00fc"])
 _LABELS = mostly(one([{"a": "b"}, {}]), one([{"a/b/c": "x"}, {"a": "-"}, {"": ""}, {"a": None}]), of=10)
@@ -303,7 +345,7 @@ def document(seed: int) -> Document:
     for name, make in (("labels", _LABELS), ("annotations", _LABELS), ("names", one([1]))):
         if chance.randrange(20 if name != "names" else 100) == 0:
             metadata[name] = make(chance)
-    spec = _SPECS[chance.choice([0, 0, 0, 1, 1, 1, 2])](chance)
+    spec = _SPECS[chance.choice([0, 0, 0, 1, 1, 1, 2, 3, 3, 4, 5])](chance)
     status: Document = {"status": {}} if chance.randrange(10) == 0 else {}
     return {
         "apiVersion": "trireme.dev/v1alpha1",

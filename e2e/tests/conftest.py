@@ -22,6 +22,7 @@ ORDER = (
     "test_engine",
     "test_components",
     "test_local_cluster",
+    "test_autoscaling",  # needs metrics-server, which test_components has installed
     "test_reconcile",
     "test_disruption",  # drains nodes of its own pods, and moves one to another zone
     "test_upgrade",  # installs another version for a while

@@ -100,6 +100,8 @@ def manifest(name: str) -> Obj:
     obj = resource(
         model={"source": "hf://HuggingFaceTB/SmolLM2-135M-Instruct", "config": {"configMap": "dimensions"}},
         networkPolicy={"from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "edge"}}}]},
+        resources={"requests": {"cpu": "1"}},
+        autoscaling={"maxReplicas": 4, "metrics": {"cpu": 70}},
     )
     obj["metadata"] = {"name": name, "namespace": "rights"}
     return obj

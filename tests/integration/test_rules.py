@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.integration.server import Hands
-from tests.rule_cases import BROKEN, broken
+from tests.rule_cases import BROKEN, BROKEN_UPDATES, GOOD_UPDATES, broken
 from tests.unit.controller_samples import resource
 from trireme_operator.api.rule import Rule
 from trireme_operator.api.rules import RULES
@@ -33,6 +33,31 @@ async def test_a_name_that_another_resources_service_may_have_is_refused(hands: 
     obj["metadata"] = {"name": "llm-http", "namespace": rules_namespace}
     with pytest.raises(Invalid, match="must not end in -http"):
         await hands.create(INFERENCE_CLUSTER, obj)
+
+
+@pytest.mark.parametrize(("where", "old", "new"), BROKEN_UPDATES, ids=str)
+async def test_an_update_that_breaks_a_rule_is_refused_with_its_words(
+    hands: Hands, namespace: str, where: str, old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    await hands.create(INFERENCE_CLUSTER, broken(where, old, namespace=namespace))
+    with pytest.raises(Invalid) as refused:
+        await _replace(hands, broken(where, new, namespace=namespace))
+    message = str(refused.value)
+    assert any(_says(rule, message) for rule in RULES if rule.where == where and "oldSelf" in rule.rule), message
+
+
+@pytest.mark.parametrize(("old", "new"), GOOD_UPDATES, ids=str)
+async def test_a_good_update_is_taken(hands: Hands, namespace: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    await hands.create(INFERENCE_CLUSTER, broken("spec", old, namespace=namespace))
+    await _replace(hands, broken("spec", new, namespace=namespace))
+
+
+async def _replace(hands: Hands, document: dict[str, Any]) -> None:
+    """As `kubectl replace`."""
+    meta = document["metadata"]
+    live = await hands.api.get(INFERENCE_CLUSTER, meta["namespace"], meta["name"])
+    path = INFERENCE_CLUSTER.path(meta["namespace"], meta["name"])
+    await hands.api._call("PUT", INFERENCE_CLUSTER, path, body=live | {"spec": document["spec"]}, is_object=True)
 
 
 def _path(where: str) -> str:

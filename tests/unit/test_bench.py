@@ -16,7 +16,14 @@ from bench.figures import LIMITS, NOT_YET, Figure, drifted, median_ratio, percen
 from bench.scenario import CHILDREN, FEWEST_WRITES, GROUPS, ZONES, pod_status, pods, resource, steps
 from trireme_operator.controller.groups import groups_of
 from trireme_operator.controller.scope import CHILD_KINDS
-from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, NETWORK_POLICY, POD_MONITOR, Obj
+from trireme_operator.kube import (
+    HORIZONTAL_POD_AUTOSCALER,
+    INFERENCE_CLUSTER,
+    LEADER_WORKER_SET,
+    NETWORK_POLICY,
+    POD_MONITOR,
+    Obj,
+)
 
 
 def stored() -> Obj:
@@ -256,4 +263,6 @@ def test_file_keeps_what_was_not_measured_again_and_says_what_never_was(tmp_path
 
 
 def test_kinds_of_the_scenario_are_what_the_operator_makes() -> None:
-    assert set(CHILDREN) == set(CHILD_KINDS) - {NETWORK_POLICY, POD_MONITOR}, "one is opt-in, one needs an API"
+    assert set(CHILDREN) == set(CHILD_KINDS) - {HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, POD_MONITOR}, (
+        "two are opt-in, one needs an API"
+    )

@@ -163,9 +163,29 @@ def test_plan_counts_pods_ranks_devices_and_shares(file: Any) -> None:
         {"rank": 3, "data": 0, "pipeline": 1, "tensor": 1},
     ]
     assert [pod["role"] for pod in plan["pods"]] == ["leader", "worker", "worker", "worker"]
-    assert plan["accelerator"] == {"resource": "nvidia.com/gpu", "perGroup": 4, "total": 12}
+    assert plan["accelerator"] == {"resource": "nvidia.com/gpu", "perGroup": 4, "total": 12, "most": 12}
     assert [(zone["weight"], zone["sharePermille"]) for zone in plan["zones"]] == [(2, 666), (1, 333), (0, 0)]
     assert plan["objects"]["LeaderWorkerSet"] == ["llm-a", "llm-b", "llm-c"]
+
+
+def test_plan_shows_between_which_numbers_an_autoscaler_moves(file: Any) -> None:
+    document = raw(
+        "llm",
+        zones=[{"name": "a", "replicas": 2}, {"name": "b", "maxReplicas": 8}, {"name": "c", "state": "Disabled"}],
+        autoscaling={"maxReplicas": 4, "metrics": {"cpu": 70}},
+        resources={"requests": {"cpu": "1"}},
+    )
+    (plan,) = json.loads(RUN.invoke(app, ["plan", file(document), "-o", "json"]).stdout)
+    assert [[zone[key] for key in ("groups", "groupsFrom", "groupsTo", "weight")] for zone in plan["zones"]] == [
+        [2, 1, 4, 100],
+        [1, 1, 8, 100],
+        [0, 0, 0, 0],
+    ]
+    assert (plan["accelerator"]["total"], plan["accelerator"]["most"]) == (3, 12)
+    assert plan["objects"]["LeaderWorkerSet"] == plan["objects"]["HorizontalPodAutoscaler"] == ["llm-a", "llm-b"]
+    shown = RUN.invoke(app, ["plan", file(document)]).stdout
+    for word in ("2 (1 to 4)", "1 (1 to 8)", "that the autoscalers may ask for: 12", "HorizontalPodAutoscaler"):
+        assert word in shown
 
 
 def test_plan_as_a_table(file: Any) -> None:

@@ -10,7 +10,7 @@ import cel
 import pytest
 import yaml
 
-from tests.rule_cases import BROKEN, SERVICE_UPDATES, TRANSITIONS, UPDATES, broken
+from tests.rule_cases import BROKEN, BROKEN_UPDATES, GOOD_UPDATES, SERVICE_UPDATES, TRANSITIONS, UPDATES, broken
 from tests.rule_cases_model import GOOD as GOOD_MODEL
 from tests.unit.resources import raw
 from trireme_operator import generate
@@ -33,7 +33,17 @@ def test_every_rule_has_a_resource_that_breaks_it() -> None:
     found = {finding.text for where, spec in BROKEN for finding in judge(broken(where, spec, namespace="a")).findings}
     for old, new, _ in SERVICE_UPDATES:
         found |= {finding.text for finding in judge(raw(service=new), old=raw(service=old)).findings}
+    for where, old, new in BROKEN_UPDATES:
+        before = broken(where, old, namespace="a")
+        found |= {finding.text for finding in judge(broken(where, new, namespace="a"), old=before).findings}
     assert {rule.rule for rule in RULES} <= found
+
+
+@pytest.mark.parametrize(("old", "new"), GOOD_UPDATES, ids=str)
+def test_a_good_update_breaks_no_rule(old: dict[str, Any], new: dict[str, Any]) -> None:
+    before, after = (broken("spec", spec, namespace="a") for spec in (old, new))
+    assert judge(before).findings == ()
+    assert judge(after, old=before).findings == ()
 
 
 @pytest.mark.parametrize(("where", "spec"), BROKEN, ids=str)

@@ -29,6 +29,7 @@ from trireme_operator.kube import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
     GATEWAY,
+    HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
@@ -53,9 +54,10 @@ CHILDREN = {
     POD_DISRUPTION_BUDGET: 2,
     NETWORK_POLICY: 2,
     POD_MONITOR: 1,
+    HORIZONTAL_POD_AUTOSCALER: 2,
     HTTP_ROUTE: 1,
 }
-"""How many of each kind the sample with two zones, a route and a NetworkPolicy needs."""
+"""How many of each kind the sample with two autoscaled zones, a route and a NetworkPolicy needs."""
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,7 @@ def sample(namespace: str) -> dict[str, Any]:
     obj: dict[str, Any] = yaml.safe_load((ROOT / "samples" / "smollm2-pp2.yaml").read_text())
     obj["metadata"]["namespace"] = namespace
     obj["spec"]["model"]["config"] = {"configMap": "smollm2"}
+    obj["spec"]["autoscaling"] = {"maxReplicas": 2, "metrics": {"cpu": 70}}
     obj["spec"]["networkPolicy"] = {"from": [{"podSelector": {}}]}
     return obj
 

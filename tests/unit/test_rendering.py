@@ -298,3 +298,9 @@ def test_no_value_is_rendered_that_go_would_drop() -> None:
     overlay = {"spec": {"containers": [{"name": "engine", "env": [{"name": "A", "value": ""}], "envFrom": []}]}}
     written_back = [child for child in children(podTemplate=overlay) if child["kind"] != "ControllerRevision"]
     assert [path for child in written_back for path in empty(child, child["kind"])] == []
+
+
+def test_a_zone_that_is_not_autoscaled_has_no_autoscaler() -> None:
+    resource = cluster(zones=zones("a"))
+    with pytest.raises(ValueError, match="zone a of llama is not autoscaled"):
+        rendering.horizontal_pod_autoscaler(resource, plan(resource).zones[0])

@@ -37,6 +37,10 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]
+# The autoscalers of zones. They write a number of groups with rights of their own.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
 # The config.json of a model, in the one ConfigMap that a resource names; none is listed or watched.
 - apiGroups: [""]
   resources: [configmaps]

@@ -6,7 +6,7 @@ from trireme_operator.api.conditions import ConditionType, Reason, WeightReason
 from trireme_operator.api.crd import crd
 from trireme_operator.api.parse import parse, read
 from trireme_operator.api.resource import API_VERSION, GROUP, KIND, PLURAL, VERSION, InferenceCluster, ObjectMeta, Spec
-from trireme_operator.api.status import Condition, PlanStatus, Status, ZoneStatus
+from trireme_operator.api.status import Condition, PlanStatus, Status, ZoneAutoscaling, ZoneStatus
 from trireme_operator.api.violations import InvalidResource, Violation
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Status",
     "Violation",
     "WeightReason",
+    "ZoneAutoscaling",
     "ZoneStatus",
     "crd",
     "parse",

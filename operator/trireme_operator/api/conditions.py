@@ -20,6 +20,9 @@ class ConditionType(StrEnum):
     ROUTES_PROGRAMMED = "RoutesProgrammed"
     """Each gateway is up and accepted the route, as it is now, and its backends; absent without ``spec.gateway``."""
 
+    AUTOSCALING_ACTIVE = "AutoscalingActive"
+    """Every zone's autoscaler reads its metrics and may scale; absent without ``spec.autoscaling``."""
+
     READY = "Ready"
     """Everything asked for is there: accepted, every group of every zone ready, routes programmed."""
 
@@ -61,6 +64,8 @@ class Reason(StrEnum):
     """Groups are being replaced by ones of a new revision."""
     STARTING = "Starting"
     """Groups have been created and are not ready yet."""
+    DRAINING = "Draining"
+    """Groups of a disabled zone wait for the traffic to move before they are ended."""
     STABLE = "Stable"
     """Nothing is being changed."""
     IMAGE_NOT_FOUND = "ImageNotFound"
@@ -86,6 +91,16 @@ class Reason(StrEnum):
     GATEWAY_NOT_PROGRAMMED = "GatewayNotProgrammed"
     """A Gateway of ``spec.gateway.parentRefs`` serves nothing yet; the message is its own."""
 
+    # AutoscalingActive
+    AUTOSCALERS_ACTIVE = "AutoscalersActive"
+    """Every autoscaler reads its metrics and may scale."""
+    AUTOSCALER_PENDING = "AutoscalerPending"
+    """An autoscaler exists and nothing has looked at it yet, or it does not exist yet."""
+    METRICS_UNAVAILABLE = "MetricsUnavailable"
+    """An autoscaler can't read its metrics; the message is its own."""
+    AUTOSCALER_BLOCKED = "AutoscalerBlocked"
+    """An autoscaler can't read or write the number of groups; the message is its own."""
+
     # Any condition
     UNKNOWN = "Unknown"
     """Not observed yet."""
@@ -104,5 +119,7 @@ class WeightReason(StrEnum):
     """No zone has a ready group, so none is preferred: the weight of the spec."""
     HELD_AT_ZERO = "HeldAtZero"
     """No zone has a ready group, and this one was out of traffic before: still 0."""
+    DISABLED = "Disabled"
+    """The state of the zone is Disabled: 0."""
     NOT_ASKED_FOR = "NotAskedFor"
     """The spec gives the zone no weight or no groups: 0."""

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
 
+from trireme_operator.api.autoscaling import Autoscaling
 from trireme_operator.api.base import (
     ANY_FIELDS,
     ATOMIC,
     DNS_LABEL_PATTERN,
     DNS_SUBDOMAIN_PATTERN,
-    LABEL_VALUE_PATTERN,
     LongText,
     Model,
     ShortText,
@@ -25,6 +25,7 @@ from trireme_operator.api.parallelism import Accelerator, Parallelism
 from trireme_operator.api.quantity import Quantity
 from trireme_operator.api.scheduling import Scheduling
 from trireme_operator.api.service import Service
+from trireme_operator.api.zones import Zone
 
 GROUP: Final = "trireme.dev"
 VERSION: Final = "v1alpha1"
@@ -57,20 +58,6 @@ class Resources(Model):
     shared_memory: Quantity = "8Gi"
     """Largest size of /dev/shm, over which the ranks of a pod talk to each other. It is memory of the pod and counts
     towards its limit when used."""
-
-
-class Zone(Model):
-    """One zone and the groups in it."""
-
-    name: Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL_VALUE_PATTERN)]
-    """The value of the nodes' label `topology.kubernetes.io/zone`. All pods of the zone's groups run on such nodes."""
-
-    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Groups in the zone. Each is one whole copy of the model."""
-
-    weight: Annotated[int, Field(ge=0, le=1000)] = 100
-    """The zone's share of the traffic, relative to the other zones. A zone that has only some of its groups ready gets
-    the same part of its share; one that has none gets nothing while another zone has one. 0: no traffic."""
 
 
 class ParentReference(Model):
@@ -139,10 +126,15 @@ class Spec(Model):
     """Keeps the pods of each group together. Absent: they may run on any nodes of their zone."""
 
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Groups of a resource without `zones`, each a whole copy of the model, each inside one zone. Default: 1."""
+    """Groups of a resource without `zones`, each a whole copy of the model, each inside one zone. Default: 1. With
+    `autoscaling`: the number to start with, between its minReplicas (the default) and maxReplicas."""
 
     zones: Annotated[list[Zone], Field(min_length=1, max_length=16, json_schema_extra=map_by("name"))] | None = None
     """The zones that groups run in. Absent: one pool over all zones, with `replicas` groups."""
+
+    autoscaling: Autoscaling | None = None
+    """Scales the groups of each zone by load, with one HorizontalPodAutoscaler a zone. Absent: as many groups as
+    `replicas` says. When it is taken away, say how many groups are to stay."""
 
     service: Service = Service()
     """The Service over all groups."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from trireme_operator.api import rules_monitoring, rules_network_policy, rules_service
 from trireme_operator.api.rule import Rule
+from trireme_operator.api.rules_autoscaling import RULES as AUTOSCALING_RULES
 from trireme_operator.api.rules_model import RULES as MODEL_RULES
 from trireme_operator.api.rules_parallelism import RULES as PARALLELISM_RULES
 
@@ -94,4 +95,5 @@ RULES: Final[tuple[Rule, ...]] = (
         ),
         message="must be an absolute URL path such as /v1, without //, /./, /../ or an encoded slash",
     ),
+    *AUTOSCALING_RULES,
 )

@@ -51,6 +51,20 @@ class PlanStatus(Model):
     """Devices that all groups ask for."""
 
 
+class ZoneAutoscaling(Model):
+    """What a zone's HorizontalPodAutoscaler last said."""
+
+    current: Annotated[int, Field(ge=0)]
+    """Groups that it found."""
+
+    desired: Annotated[int, Field(ge=0)]
+    """Groups that it wants."""
+
+    reason: Annotated[str, Field(max_length=256)]
+    """Its own word for what holds it back, such as `TooManyReplicas` (it would want more than maxReplicas),
+    `TooFewReplicas` (less than minReplicas) or `FailedGetContainerResourceMetric`; else `ValidMetricFound`."""
+
+
 class ZoneStatus(Model):
     """One zone as it is."""
 
@@ -69,6 +83,9 @@ class ZoneStatus(Model):
     weight_reason: WeightReason
     """Why it is that."""
 
+    autoscaling: ZoneAutoscaling | None = None
+    """What the zone's autoscaler last said; absent without one."""
+
     message: Annotated[str, Field(max_length=4096)] | None = None
     """What keeps groups of the zone from being ready, and the way out."""
 
@@ -80,7 +97,8 @@ class Status(Model):
     """The generation of the spec that this status was written for."""
 
     conditions: list[Condition] = Field(default_factory=list, max_length=16, json_schema_extra=CONDITIONS_MAP)
-    """Accepted, Available, Progressing, RoutesProgrammed, and Ready, which sums them up."""
+    """Accepted, Available, Progressing, RoutesProgrammed and AutoscalingActive, and Ready, which sums up all of them
+    but the last."""
 
     url: Annotated[str, Field(max_length=2048)] | None = None
     """Where clients send requests."""

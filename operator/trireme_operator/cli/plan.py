@@ -18,6 +18,7 @@ from trireme_operator.cli.output import Format, fail, out, valid, write
 from trireme_operator.planning import (
     ClusterPlan,
     PodRanks,
+    Regime,
     ZonePlan,
     pod_ranks,
     revision_name,
@@ -70,6 +71,7 @@ def data(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, Any]:
     shape, resource = planned.geometry, cluster.spec.accelerator.resource
     each = 0 if resource == CPU else shape.world_size
     groups = sum(zone.replicas for zone in planned.zones)
+    most = sum(_most(zone) for zone in planned.zones)
     return {
         "name": planned.name,
         "namespace": planned.namespace,
@@ -84,7 +86,7 @@ def data(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, Any]:
             "worldSize": shape.world_size,
         },
         "pods": [_pod(pod) for pod in pod_ranks(shape)],
-        "accelerator": {"resource": resource, "perGroup": each, "total": each * groups},
+        "accelerator": {"resource": resource, "perGroup": each, "total": each * groups, "most": each * most},
         "engine": plan_settings.data(cluster),
         "groups": groups,
         "zones": [_zone(planned, zone) for zone in planned.zones],
@@ -106,11 +108,27 @@ def _zone(planned: ClusterPlan, zone: ZonePlan) -> dict[str, Any]:
     return {
         "name": zone.name,
         "groups": zone.replicas,
+        "groupsFrom": _least(zone),
+        "groupsTo": _most(zone),
         "weight": _effective(zone),
         "sharePermille": permille,
         "leaderWorkerSet": zone.lws_name,
         "service": zone.service_name,
     }
+
+
+def _least(zone: ZonePlan) -> int:
+    return zone.replicas if zone.min_replicas is None else zone.min_replicas
+
+
+def _most(zone: ZonePlan) -> int:
+    return zone.replicas if zone.max_replicas is None else zone.max_replicas
+
+
+def _range(zone: dict[str, Any]) -> str:
+    """The groups that a zone starts with, and between which numbers an autoscaler moves them."""
+    scaled = zone["groupsFrom"] != zone["groupsTo"]
+    return f"{zone['groups']} ({zone['groupsFrom']} to {zone['groupsTo']})" if scaled else str(zone["groups"])
 
 
 def _effective(zone: ZonePlan) -> int:
@@ -123,9 +141,11 @@ def _objects(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, list[
     objects = {
         "ServiceAccount": [planned.service_account_name],
         "ControllerRevision": [revision_name(cluster)],
-        "LeaderWorkerSet": [zone.lws_name for zone in planned.zones],
+        "LeaderWorkerSet": [zone.lws_name for zone in planned.zones if zone.regime is not Regime.HELD],
+        "HorizontalPodAutoscaler": [zone.lws_name for zone in planned.zones if zone.regime is Regime.AUTOSCALED],
         "Service": [*services, planned.service_name],
     }
+    objects = {kind: found for kind, found in objects.items() if found}
     return objects | ({"HTTPRoute": [planned.route_name]} if cluster.spec.gateway is not None else {})
 
 
@@ -136,6 +156,8 @@ def _table(console: Console, cluster: InferenceCluster, planned: ClusterPlan) ->
     console.print(f"a group: {_shape(group)} in {group['pods']} pods of {group['ranksPerPod']}")
     counted = f"{devices['total']} {devices['resource']}" if devices["perGroup"] else "none, ranks run on the processor"
     console.print(f"devices of {shown['groups']} groups: {counted}")
+    if devices["most"] > devices["total"]:
+        console.print(f"devices of all groups that the autoscalers may ask for: {devices['most']}")
     console.print(_pods(shown["pods"], ("data", "pipeline", "tensor") if group["data"] > 1 else ("pipeline", "tensor")))
     console.print(plan_settings.table(shown["engine"]))
     zones = Table(
@@ -143,7 +165,7 @@ def _table(console: Console, cluster: InferenceCluster, planned: ClusterPlan) ->
     )
     for zone in shown["zones"]:
         share = f"{zone['sharePermille'] // 10}.{zone['sharePermille'] % 10} %"
-        cells = (zone["name"] or "any", str(zone["groups"]), str(zone["weight"]), share)
+        cells = (zone["name"] or "any", _range(zone), str(zone["weight"]), share)
         zones.add_row(*cells, zone["leaderWorkerSet"], zone["service"])
     console.print(zones)
     objects = Table("kind", "names", title="objects", title_justify="left")

@@ -2,10 +2,10 @@
 
 import structlog
 
-from trireme_operator.api.labels import FIELD_MANAGER, FIELD_MANAGER_REPLICAS, LABEL_CLUSTER
+from trireme_operator.api.labels import FIELD_MANAGER, LABEL_CLUSTER
 from trireme_operator.controller.drift import first_difference
 from trireme_operator.controller.scope import ChildError, Scope, is_owned
-from trireme_operator.kube import LEADER_WORKER_SET, Conflict, Kind, KubeError, NotFound, Obj
+from trireme_operator.kube import Conflict, Kind, KubeError, NotFound, Obj
 
 _NO_VERSION = "1"
 """A resourceVersion that no object has: an apply with it makes the object or conflicts, and changes none."""
@@ -62,25 +62,6 @@ def _telling_first(rendered: Obj) -> Obj:
     """Metadata last: a changed hash says only that something else has changed, which is what a log should name."""
     rest = {key: value for key, value in rendered.items() if key != "metadata"}
     return {**rest, "metadata": rendered["metadata"]}
-
-
-async def ensure_replicas(scope: Scope, rendered: Obj) -> None:
-    """Apply the number of groups with a manager of its own, so that a later owner of it can be let in."""
-    name = rendered["metadata"]["name"]
-    live = scope.children.get(LEADER_WORKER_SET, name)
-    if live is None or live["metadata"].get("deletionTimestamp"):
-        return
-    wanted = rendered["spec"]["replicas"]
-    if live["spec"].get("replicas") == wanted:
-        return
-    try:
-        await scope.confirm()
-        structlog.get_logger().info("Applying replicas", child=name, replicas=wanted)
-        applied = await scope.api.apply(LEADER_WORKER_SET, rendered, manager=FIELD_MANAGER_REPLICAS)
-    except KubeError as error:
-        scope.errors.append(ChildError(LEADER_WORKER_SET, name, error))
-    else:
-        scope.children.put(LEADER_WORKER_SET, applied)
 
 
 async def prune(scope: Scope, kind: Kind, wanted: frozenset[str]) -> None:

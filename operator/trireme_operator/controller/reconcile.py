@@ -12,11 +12,12 @@ from trireme_operator import rendering
 from trireme_operator.api import ConditionType, InferenceCluster, InvalidResource, Reason, parse
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.accepted import Accepted, last_accepted
-from trireme_operator.controller.children import ensure, ensure_replicas, prune
+from trireme_operator.controller.children import ensure, prune
 from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.groups import Group, groups_of
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
+from trireme_operator.controller.replicas import ensure_replicas, groups_asked_for, groups_draining, release, stays_away
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
 from trireme_operator.controller.rights import Missing
 from trireme_operator.controller.routes import GatewayReader, read_gateways
@@ -25,6 +26,7 @@ from trireme_operator.controller.status import ZoneView, compute, compute_invali
 from trireme_operator.controller.store import Store
 from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.kube import (
+    HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     LEADER_WORKER_SET,
     NETWORK_POLICY,
@@ -39,7 +41,7 @@ from trireme_operator.kube import (
     NotFound,
     Obj,
 )
-from trireme_operator.planning import ClusterPlan, ZonePlan, plan, weights
+from trireme_operator.planning import ClusterPlan, Regime, ZonePlan, plan, weights
 
 RESYNC_SECONDS = 450.0
 """Between full looks at a settled resource; the queue spreads it by +- 20 %."""
@@ -134,6 +136,7 @@ class Reconciler:
     ) -> float:
         if POD in scope.children.refused:
             scope.errors.append(ChildError(POD, "of the groups", scope.children.refused[POD]))
+        await release(scope, wanted)
         zones = _views(scope, wanted)
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
@@ -195,17 +198,27 @@ class Reconciler:
 
 
 async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> None:
+    """The zone's LeaderWorkerSet, then its number of groups, then who changes that number by load."""
+    before = scope.children.get(LEADER_WORKER_SET, zone.lws_name)
+    if await stays_away(scope, zone) or not await _ensure_set(scope, wanted, zone, template):
+        return
+    settled = await ensure_replicas(scope, wanted, zone, before)
+    if settled and zone.regime is Regime.AUTOSCALED:
+        await ensure(scope, HORIZONTAL_POD_AUTOSCALER, rendering.horizontal_pod_autoscaler(scope.cluster, zone))
+
+
+async def _ensure_set(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> bool:
     """The zone's LeaderWorkerSet from the wanted template; from one that it can have while that is refused."""
     for choice in templates(scope, zone, template):
         rendered = rendering.leader_worker_set(
             scope.cluster, wanted, zone, revision_name=choice.revision, template=choice.body
         )
         if await ensure(scope, LEADER_WORKER_SET, rendered) is not None:
-            await ensure_replicas(scope, rendering.lws_replicas(scope.cluster, zone))
-            return
+            return True
         refused = [error for error in scope.errors if isinstance(error.error, Invalid | Forbidden)]
         if not any((error.kind, error.name) == (LEADER_WORKER_SET, zone.lws_name) for error in refused):
-            return
+            break
+    return False
 
 
 async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
@@ -228,11 +241,16 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
 
 def _views(scope: Scope, wanted: ClusterPlan) -> list[ZoneView]:
     groups = {
-        zone.name: groups_of(zone.lws_name, scope.children.pods, replicas=zone.replicas, size=wanted.geometry.pods)
+        zone.name: groups_of(
+            zone.lws_name, scope.children.pods, replicas=groups_asked_for(scope, zone), size=wanted.geometry.pods
+        )
         for zone in wanted.zones
     }
     weighed = weights(wanted, ready={name: _ready(found) for name, found in groups.items()}, live=_live(scope, wanted))
-    return [ZoneView(zone, groups[zone.name], weighed[zone.name]) for zone in wanted.zones]
+    return [
+        ZoneView(zone, groups[zone.name], weighed[zone.name], groups_draining(scope, wanted, zone))
+        for zone in wanted.zones
+    ]
 
 
 def _ready(groups: tuple[Group, ...]) -> int:

@@ -17,6 +17,7 @@ from trireme_operator.kube import (
     CONFIG_MAP,
     EVENT,
     GATEWAY,
+    HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     POD,
@@ -118,6 +119,8 @@ class Rights:
         namespace = raw["metadata"]["namespace"] if self._namespaces else ""
         spec = raw.get("spec") or {}
         unused = set() if spec.get("gateway") else {HTTP_ROUTE, GATEWAY}
+        if not spec.get("autoscaling"):
+            unused.add(HORIZONTAL_POD_AUTOSCALER)
         if not _names_config_map(spec):
             unused.add(CONFIG_MAP)
         passed = {(kind.group, kind.plural) for kind in unused}

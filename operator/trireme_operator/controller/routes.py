@@ -94,6 +94,25 @@ def _failing(
     return None
 
 
+def weight_of(route: Obj, service: str) -> int:
+    """The weight that the route gives to a Service; 0 when it does not name it."""
+    backends = [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
+    return sum(int(ref.get("weight", 1)) for ref in backends if ref.get("name") == service)
+
+
+def is_taken_up(route: Obj) -> bool:
+    """Whether each gateway of the route that took it once has taken it as it is now.
+
+    One that never spoke of it sends it nothing; what one says that the route no longer names does not count.
+    """
+    namespace = str(route["metadata"].get("namespace"))
+    generation = int(route["metadata"].get("generation") or 0)
+    parents = [_identity(reference, namespace) for reference in route["spec"].get("parentRefs") or []]
+    told = (route.get("status") or {}).get("parents") or []
+    ours = [entry for entry in told if _identity(entry.get("parentRef") or {}, namespace) in parents]
+    return not any(_is_older(entry, generation) for entry in ours)
+
+
 def url(cluster: InferenceCluster, plan: ClusterPlan, gateways: Mapping[GatewayKey, Obj | None]) -> str:
     """Where clients send requests: through the first gateway if it is known how, else the Service over all zones."""
     gateway = cluster.spec.gateway

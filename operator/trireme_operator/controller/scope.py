@@ -8,6 +8,7 @@ from trireme_operator.api import InferenceCluster
 from trireme_operator.controller.model_check import ModelCheck
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
+    HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
@@ -32,6 +33,7 @@ CHILD_KINDS = (
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY,
     POD_MONITOR,
+    HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
 )
 

@@ -9,6 +9,7 @@ from trireme_operator.api import ConditionType, InvalidResource, PlanStatus, Rea
 from trireme_operator.api.labels import FIELD_MANAGER
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.api.resource import CPU
+from trireme_operator.controller.autoscaling import say_autoscaling, zone_autoscaling
 from trireme_operator.controller.causes import Cause, worst
 from trireme_operator.controller.children import NameTakenError
 from trireme_operator.controller.conditions import Conditions
@@ -39,6 +40,13 @@ class ZoneView:
     plan: ZonePlan
     groups: tuple[Group, ...]
     weight: ZoneWeight
+    draining: int = 0
+    """Groups that are left, though the zone is disabled, until the traffic has moved."""
+
+    @property
+    def asked(self) -> int:
+        """Groups that should be there."""
+        return len(self.groups)
 
     @property
     def ready(self) -> int:
@@ -53,7 +61,9 @@ class ZoneView:
 
     @property
     def message(self) -> str | None:
-        """The same in words."""
+        """The same in words, or what is waited for."""
+        if self.draining:
+            return f"{self.draining} groups are ended when every gateway has taken up that the zone gets no traffic"
         found = self.worst
         return f"group {found[0]}: {found[1].message}"[:_ZONE_MESSAGE_LIMIT] if found else None
 
@@ -80,21 +90,23 @@ def compute(
     _available(zones, conditions)
     _progressing(scope, zones, conditions)
     _routes(scope, plan, gateways, conditions)
+    say_autoscaling(scope, plan, conditions)
     _ready(conditions)
     status = Status(
         observed_generation=scope.cluster.metadata.generation,
         conditions=conditions.all(),
         url=url(scope.cluster, plan, gateways),
-        plan=_plan(scope, plan),
+        plan=_plan(scope, plan, groups=sum(zone.asked for zone in zones)),
         revision=template.revision if template is not None else None,
         newer_rendering=template.newer if template is not None else None,
         zones=[
             ZoneStatus(
                 name=zone.plan.name or "",
-                groups=zone.plan.replicas,
+                groups=zone.asked,
                 ready_groups=zone.ready,
                 weight=zone.weight.weight,
                 weight_reason=zone.weight.reason,
+                autoscaling=zone_autoscaling(scope, zone.plan),
                 message=zone.message,
             )
             for zone in zones
@@ -146,14 +158,14 @@ def differs(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return _comparable(live) != _comparable(wanted)
 
 
-def _plan(scope: Scope, plan: ClusterPlan) -> PlanStatus:
+def _plan(scope: Scope, plan: ClusterPlan, *, groups: int) -> PlanStatus:
     ranks = plan.geometry.world_size
     devices = 0 if scope.cluster.spec.accelerator.resource == CPU else ranks
     return PlanStatus(
         pods_per_group=plan.geometry.pods,
         ranks_per_group=ranks,
         gpus_per_group=devices,
-        total_gpus=devices * sum(zone.replicas for zone in plan.zones),
+        total_gpus=devices * groups,
     )
 
 
@@ -186,11 +198,11 @@ def _accepted(scope: Scope, conditions: Conditions) -> None:
 
 
 def _available(zones: Sequence[ZoneView], conditions: Conditions) -> None:
-    wanted, ready = sum(zone.plan.replicas for zone in zones), sum(zone.ready for zone in zones)
+    wanted, ready = sum(zone.asked for zone in zones), sum(zone.ready for zone in zones)
     serving = any(zone.ready and zone.weight.weight for zone in zones)
     text = f"{ready} of {wanted} groups are ready"
     if wanted == 0:
-        text = "No group is asked for; raise replicas"
+        text = "No group is asked for: raise replicas, or set the state of a zone to Active"
         conditions.false(ConditionType.AVAILABLE, Reason.SCALED_TO_ZERO, text)
     elif not serving:
         messages = [_in_zone(zone) for zone in zones if zone.message]
@@ -203,6 +215,7 @@ def _available(zones: Sequence[ZoneView], conditions: Conditions) -> None:
 def _progressing(scope: Scope, zones: Sequence[ZoneView], conditions: Conditions) -> None:
     causes = [(zone, found[1]) for zone in zones if (found := zone.worst) is not None]
     causes.sort(key=lambda item: not item[1].serious)
+    draining = [zone for zone in zones if zone.draining]
     rolling = [zone for zone in zones if _is_rolling(scope, zone)]
     unseen = [zone.plan.lws_name for zone in zones if _is_unseen(scope, zone)]
     if scope.errors:
@@ -212,6 +225,8 @@ def _progressing(scope: Scope, zones: Sequence[ZoneView], conditions: Conditions
     elif rolling:
         names = ", ".join(zone.plan.lws_name for zone in rolling)
         conditions.true(ConditionType.PROGRESSING, Reason.ROLLING_OUT, f"Groups are being replaced in {names}")
+    elif draining:
+        conditions.true(ConditionType.PROGRESSING, Reason.DRAINING, _in_zone(draining[0]))
     elif causes:
         conditions.true(ConditionType.PROGRESSING, Reason.STARTING, _in_zone(causes[0][0]))
     elif unseen:

@@ -9,8 +9,9 @@ from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.memory import MemoryFit, Verdict
 from trireme_operator.planning.model_config import ModelConfig, UnreadableConfigError, read_text
 from trireme_operator.planning.model_fit import ModelFit, device_bytes, gib, model_fit
-from trireme_operator.planning.plan import ClusterPlan, ZonePlan, plan
+from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan, plan
 from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
+from trireme_operator.planning.replicas import Scale, replicas_to_apply
 from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
 from trireme_operator.planning.rollback import Difference, differences, restored_spec
 from trireme_operator.planning.source import Source, SourceKind, source_of
@@ -26,6 +27,8 @@ __all__ = [
     "ModelFit",
     "PodRanks",
     "Rank",
+    "Regime",
+    "Scale",
     "Source",
     "SourceKind",
     "UnreadableConfigError",
@@ -45,6 +48,7 @@ __all__ = [
     "pod_ranks",
     "read_text",
     "rendering_name",
+    "replicas_to_apply",
     "restored_spec",
     "revision_name",
     "source_of",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from trireme_operator.api import InferenceCluster, InvalidResource, Violation
+from trireme_operator.api.autoscaling import Autoscaling
+from trireme_operator.api.zones import Zone, ZoneState
 from trireme_operator.planning import names
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 
@@ -12,15 +15,38 @@ POOL_WEIGHT = 100
 """Weight of the only backend of a resource without zones; any number but 0 means the same."""
 
 
+class Regime(StrEnum):
+    """Who says how many groups a zone has."""
+
+    FIXED = "Fixed"
+    """The resource: its number is kept."""
+    AUTOSCALED = "Autoscaled"
+    """The autoscaler, once it was given a number to start with."""
+    HELD = "Held"
+    """Nobody: the zone is disabled and has none."""
+
+
 @dataclass(frozen=True)
 class ZonePlan:
-    """One zone; ``name`` is None for the pool of a resource without zones."""
+    """One zone; ``name`` is None for the pool of a resource without zones.
+
+    ``replicas``: groups to have, or with autoscaling to start with; 0 for a zone that is held. ``min_replicas`` and
+    ``max_replicas`` are None unless the zone is autoscaled.
+    """
 
     name: str | None
     lws_name: str
     service_name: str
     replicas: int
     weight: int
+    regime: Regime = Regime.FIXED
+    min_replicas: int | None = None
+    max_replicas: int | None = None
+
+    @property
+    def base(self) -> int:
+        """Ready groups that the zone's whole weight takes: more of them, by an autoscaler, take no more traffic."""
+        return self.replicas if self.min_replicas is None else self.min_replicas
 
 
 @dataclass(frozen=True)
@@ -51,10 +77,9 @@ def plan(cluster: InferenceCluster) -> ClusterPlan:
     """
     name, zones = cluster.metadata.name, cluster.spec.zones
     if zones is None:
-        replicas = 1 if cluster.spec.replicas is None else cluster.spec.replicas
-        planned: tuple[ZonePlan, ...] = (_zone(name, None, replicas, POOL_WEIGHT),)
+        planned: tuple[ZonePlan, ...] = (_pool(cluster),)
     else:
-        planned = tuple(_zone(name, zone.name, zone.replicas, zone.weight) for zone in zones)
+        planned = tuple(_zone(name, zone, cluster.spec.autoscaling) for zone in zones)
     shape = geometry(cluster)
     _check_scheduling(cluster, shape)
     return ClusterPlan(
@@ -77,11 +102,43 @@ def _check_scheduling(cluster: InferenceCluster, shape: GroupGeometry) -> None:
         raise InvalidResource(Violation(path, text))
 
 
-def _zone(cluster: str, zone: str | None, replicas: int, weight: int) -> ZonePlan:
+def _pool(cluster: InferenceCluster) -> ZonePlan:
+    spec, name = cluster.spec, cluster.metadata.name
+    scaling = spec.autoscaling
+    least = None if scaling is None else scaling.min_replicas
     return ZonePlan(
-        name=zone,
-        lws_name=names.lws_name(cluster, zone),
-        service_name=names.zone_service_name(cluster, zone),
-        replicas=replicas,
-        weight=weight,
+        name=None,
+        lws_name=names.lws_name(name, None),
+        service_name=names.zone_service_name(name, None),
+        replicas=_start(spec.replicas, least),
+        weight=POOL_WEIGHT,
+        regime=Regime.FIXED if scaling is None else Regime.AUTOSCALED,
+        min_replicas=least,
+        max_replicas=None if scaling is None else scaling.max_replicas,
     )
+
+
+def _zone(cluster: str, zone: Zone, scaling: Autoscaling | None) -> ZonePlan:
+    held = zone.state is ZoneState.DISABLED
+    least, most = (None, None) if scaling is None or held else _bounds(zone, scaling)
+    scaled = Regime.FIXED if least is None else Regime.AUTOSCALED
+    return ZonePlan(
+        name=zone.name,
+        lws_name=names.lws_name(cluster, zone.name),
+        service_name=names.zone_service_name(cluster, zone.name),
+        replicas=0 if held else _start(zone.replicas, least),
+        weight=zone.weight,
+        regime=Regime.HELD if held else scaled,
+        min_replicas=least,
+        max_replicas=most,
+    )
+
+
+def _bounds(zone: Zone, scaling: Autoscaling) -> tuple[int, int]:
+    least = scaling.min_replicas if zone.min_replicas is None else zone.min_replicas
+    return least, scaling.max_replicas if zone.max_replicas is None else zone.max_replicas
+
+
+def _start(replicas: int | None, least: int | None) -> int:
+    """What the resource says, never less than the autoscaler's least; else that least, or one group."""
+    return max(least or 0, (least or 1) if replicas is None else replicas)

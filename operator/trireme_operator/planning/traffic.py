@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trireme_operator.api import WeightReason
-from trireme_operator.planning.plan import ClusterPlan, ZonePlan
+from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,20 @@ def weights(
     ``ready``: ready groups by zone; a zone that is absent has none. ``live``: weights of the route that is there now,
     by zone, or None without a route.
 
-    - A zone with ready groups: spec weight x min(1, ready / spec replicas), never rounded to 0. More groups than the
-      spec asks for count no more, so scaling one zone up takes no traffic from another.
+    - A zone with ready groups: spec weight x min(1, ready / base), never rounded to 0. The base is what the spec asks
+      for, with autoscaling the least; more groups count no more, so scaling one zone up takes no traffic from another.
     - A zone without a ready group, while another has one: 0.
     - No zone ready: the spec's weights; but a zone that is at 0 in the live route stays there while another is not.
-    - A zone to which the spec gives no weight or no groups: 0.
+    - A zone to which the spec gives no weight or no groups, or that is disabled: 0.
     """
     wanted = [zone for zone in plan.zones if zone.weight > 0 and zone.replicas > 0]
     anything_ready = any(ready.get(zone.name, 0) > 0 for zone in wanted)
     held = set() if anything_ready or live is None else _held(wanted, live)
     result = {}
     for zone in plan.zones:
-        if zone not in wanted:
+        if zone.regime is Regime.HELD:
+            result[zone.name] = ZoneWeight(0, WeightReason.DISABLED)
+        elif zone not in wanted:
             result[zone.name] = ZoneWeight(0, WeightReason.NOT_ASKED_FOR)
         elif zone.name in held:
             result[zone.name] = ZoneWeight(0, WeightReason.HELD_AT_ZERO)
@@ -56,9 +58,9 @@ def weights(
 def _share(zone: ZonePlan, ready: int) -> ZoneWeight:
     if ready <= 0:
         return ZoneWeight(0, WeightReason.NO_READY_GROUP)
-    if ready >= zone.replicas:
+    if ready >= zone.base:
         return ZoneWeight(zone.weight, WeightReason.HEALTHY)
-    return ZoneWeight(max(1, zone.weight * ready // zone.replicas), WeightReason.PARTLY_READY)
+    return ZoneWeight(max(1, zone.weight * ready // zone.base), WeightReason.PARTLY_READY)
 
 
 def _held(wanted: list[ZonePlan], live: Mapping[str | None, int]) -> set[str | None]:

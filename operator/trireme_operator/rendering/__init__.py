@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trireme_operator.rendering.children import children
+from trireme_operator.rendering.horizontal_pod_autoscaler import horizontal_pod_autoscaler
 from trireme_operator.rendering.http_route import http_route
 from trireme_operator.rendering.leader_worker_set import (
     controller_revision,
@@ -24,6 +25,7 @@ __all__ = [
     "accepted_spec",
     "children",
     "controller_revision",
+    "horizontal_pod_autoscaler",
     "http_route",
     "leader_worker_set",
     "lws_replicas",

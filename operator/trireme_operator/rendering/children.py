@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trireme_operator.api import InferenceCluster
-from trireme_operator.planning import ClusterPlan, ZoneWeight, revision_name
+from trireme_operator.planning import ClusterPlan, Regime, ZoneWeight, revision_name
+from trireme_operator.rendering.horizontal_pod_autoscaler import horizontal_pod_autoscaler
 from trireme_operator.rendering.http_route import http_route
 from trireme_operator.rendering.leader_worker_set import (
     controller_revision,
@@ -28,7 +29,7 @@ def children(
     """The children in an order in which they can be applied.
 
     Each LeaderWorkerSet comes twice: whole but without its number of groups, then that number alone, which is applied
-    by a field manager of its own.
+    by a field manager of its own. A zone that is disabled has none until it is active.
     """
     name = revision_name(cluster)
     template = render_template(cluster, plan, settings)
@@ -37,8 +38,11 @@ def children(
         controller_revision(cluster, name=name, number=1, template=template),
     ]
     for zone in plan.zones:
-        found.append(leader_worker_set(cluster, plan, zone, revision_name=name, template=template))
-        found.append(lws_replicas(cluster, zone))
+        if zone.regime is not Regime.HELD:
+            found.append(leader_worker_set(cluster, plan, zone, revision_name=name, template=template))
+            found.append(lws_replicas(cluster, zone))
+        if zone.regime is Regime.AUTOSCALED:
+            found.append(horizontal_pod_autoscaler(cluster, zone))
         found.append(pod_disruption_budget(cluster, zone))
         policy = network_policy(cluster, zone, settings)
         if policy is not None:

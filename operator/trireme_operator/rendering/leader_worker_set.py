@@ -78,11 +78,14 @@ def leader_worker_set(
     )
 
 
-def lws_replicas(cluster: InferenceCluster, zone: ZonePlan) -> Obj:
-    """The number of groups alone, for a field manager of its own; without a hash, which belongs to the other one."""
+def lws_replicas(cluster: InferenceCluster, zone: ZonePlan, replicas: int | None = None) -> Obj:
+    """The number of groups alone, by default the plan's, for a field manager of its own.
+
+    Without a hash, which belongs to the other one.
+    """
     return {
         "apiVersion": _API_VERSION,
         "kind": _KIND,
         "metadata": {"name": zone.lws_name, "namespace": cluster.metadata.namespace},
-        "spec": {"replicas": zone.replicas},
+        "spec": {"replicas": zone.replicas if replicas is None else replicas},
     }

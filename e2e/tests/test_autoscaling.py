@@ -1,0 +1,132 @@
+"""A real autoscaler, fed by metrics-server, changes the number of groups, and every switch leaves what serves."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Any
+
+import pytest
+
+from e2e import components, resources
+from e2e.api import Api, Obj, wait_until
+from e2e.cluster import Cluster
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+NAME = "scaled"
+ZONE = "zone-a"
+SET = f"{NAME}-{ZONE}"
+SETTLE: Obj = {"stabilizationWindowSeconds": 0, "policies": [{"type": "Groups", "value": 3, "periodSeconds": 15}]}
+BURN = "import sys, time\nend = time.monotonic() + float(sys.argv[1])\nwhile time.monotonic() < end:\n    pass\n"
+ROUND_SECONDS = 150
+"""Metrics are a quarter of a minute old and one as long in the making, and a round of the autoscaler is a quarter."""
+
+
+@pytest.fixture(scope="module")
+def metrics(cluster: Cluster) -> None:
+    components.install_metrics_server(cluster)
+
+
+def scaled(*, least: int = 1, most: int = 3, **zone: Any) -> Obj:
+    """A resource with one zone, whose groups are one pod each and scaled down without delay."""
+    resource = resources.double(
+        NAME,
+        pipeline=1,
+        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "sharedMemory": "16Mi"},
+        autoscaling={
+            "minReplicas": least,
+            "maxReplicas": most,
+            "metrics": {"cpu": 80},
+            "behavior": {"scaleDown": SETTLE},
+        },
+    )
+    resource["spec"]["zones"] = [{"name": ZONE, **zone}]
+    return resource
+
+
+def fixed(replicas: int) -> Obj:
+    resource = scaled(replicas=replicas)
+    del resource["spec"]["autoscaling"]
+    return resource
+
+
+def groups(kube: Api, namespace: str) -> int:
+    live = kube.get(f"/apis/leaderworkerset.x-k8s.io/v1/namespaces/{namespace}/leaderworkersets/{SET}")
+    return int(live["spec"]["replicas"])
+
+
+def serving(kube: Api, namespace: str) -> set[str]:
+    """The UIDs of the pods that are ready and stay."""
+    return {
+        pod["metadata"]["uid"]
+        for pod in resources.pods(kube, namespace, NAME)
+        if "deletionTimestamp" not in pod["metadata"]
+        and any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
+    }
+
+
+def are(kube: Api, namespace: str, number: int) -> bool:
+    """Whether so many groups are asked for, serve, and are told in the status."""
+    zone = kube.get(resources.path(namespace, NAME)).get("status", {}).get("zones", [{}])[0]
+    told = (zone.get("groups"), zone.get("readyGroups"))
+    return told == (number, number) and groups(kube, namespace) == number == len(serving(kube, namespace))
+
+
+def await_groups(kube: Api, namespace: str, number: int) -> None:
+    wait_until(
+        partial(are, kube, namespace, number),
+        timeout_seconds=ROUND_SECONDS,
+        what=f"{number} groups",
+        interval_seconds=1,
+    )
+
+
+@pytest.mark.usefixtures("metrics")
+def test_groups_follow_the_load_up_and_down(cluster: Cluster, kube: Api, namespace: str) -> None:
+    resources.apply(cluster, namespace, scaled())
+    resources.wait_for(kube, namespace, NAME, "Ready")
+    resources.wait_for(kube, namespace, NAME, "AutoscalingActive", seconds=ROUND_SECONDS)
+    (first,) = serving(kube, namespace)
+    words = ("exec", f"--namespace={namespace}", f"{SET}-0", "--container=engine", "--", "python3", "-c", BURN, "75")
+    load = threading.Thread(target=cluster.kubectl, args=words, daemon=True)
+    load.start()
+    wait_until(
+        lambda: groups(kube, namespace) > 1, timeout_seconds=90, what="a group more under load", interval_seconds=0.5
+    )
+    wait_until(
+        lambda: len(serving(kube, namespace)) > 1,
+        timeout_seconds=60,
+        what="a second group to serve",
+        interval_seconds=1,
+    )
+    assert first in serving(kube, namespace)
+    load.join()
+    await_groups(kube, namespace, 1)
+    assert serving(kube, namespace) == {first}, "the groups of the highest index end first"
+    zone = kube.get(resources.path(namespace, NAME))["status"]["zones"][0]
+    assert zone["autoscaling"]["desired"] == 1
+
+
+@pytest.mark.usefixtures("metrics")
+def test_no_switch_ends_a_group_that_is_asked_for(cluster: Cluster, kube: Api, namespace: str) -> None:
+    resources.apply(cluster, namespace, scaled())
+    resources.wait_for(kube, namespace, NAME, "Ready")
+    resources.apply(cluster, namespace, scaled(least=2))
+    await_groups(kube, namespace, 2)
+    both = serving(kube, namespace)
+    resources.apply(cluster, namespace, fixed(2))
+    autoscaler = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{SET}"
+    wait_until(lambda: kube.find(autoscaler) is None, timeout_seconds=20, what="the autoscaler to be gone")
+    resources.wait_for(kube, namespace, NAME, "Ready")
+    assert serving(kube, namespace) == both, "switched off, and the number stayed"
+    resources.apply(cluster, namespace, scaled(least=2))
+    resources.wait_for(kube, namespace, NAME, "AutoscalingActive", seconds=ROUND_SECONDS)
+    assert serving(kube, namespace) == both, "switched on again, and the number stayed"
+    resources.apply(cluster, namespace, scaled(least=2, state="Disabled"))
+    wait_until(
+        lambda: not resources.pods(kube, namespace, NAME), timeout_seconds=90, what="the disabled zone to be empty"
+    )
+    assert groups(kube, namespace) == 0
+    resources.apply(cluster, namespace, scaled(least=2))
+    await_groups(kube, namespace, 2)

@@ -1,0 +1,41 @@
+"""The zones of the resource and how many groups each has."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from trireme_operator.api.base import LABEL_VALUE_PATTERN, Model
+
+
+class ZoneState(StrEnum):
+    ACTIVE = "Active"
+    DISABLED = "Disabled"
+
+
+class Zone(Model):
+    """One zone and the groups in it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL_VALUE_PATTERN)]
+    """The value of the nodes' label `topology.kubernetes.io/zone`. All pods of the zone's groups run on such nodes."""
+
+    replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Groups in the zone. Each is one whole copy of the model. Default: 1. With `autoscaling`: the number that the zone
+    starts with, and comes back with from state `Disabled`; between minReplicas (the default) and maxReplicas."""
+
+    min_replicas: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Fewest groups that the autoscaler leaves the zone. Default: `autoscaling.minReplicas`."""
+
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Most groups that the autoscaler gives the zone. Default: `autoscaling.maxReplicas`."""
+
+    weight: Annotated[int, Field(ge=0, le=1000)] = 100
+    """The zone's share of the traffic, relative to the other zones. A zone that has only some of its groups ready gets
+    the same part of its share; one that has none gets nothing while another zone has one. With `autoscaling` a zone
+    gets its whole share from minReplicas ready groups on. 0: no traffic."""
+
+    state: ZoneState = ZoneState.ACTIVE
+    """`Active`: the zone has its groups. `Disabled`: the zone gets no traffic, then its groups are ended, and requests
+    that run are finished first; nothing else of the zone changes, and `Active` brings the groups back."""

@@ -1,0 +1,116 @@
+"""The number of groups of each zone: what is observed of it, and the write that is due, if any.
+
+The number is applied by a field manager of its own, so that the template can be applied again without touching it.
+"""
+
+import structlog
+
+from trireme_operator import rendering
+from trireme_operator.api.labels import FIELD_MANAGER_REPLICAS
+from trireme_operator.controller.children import prune
+from trireme_operator.controller.routes import is_taken_up, weight_of
+from trireme_operator.controller.scope import ChildError, Scope
+from trireme_operator.kube import (
+    HORIZONTAL_POD_AUTOSCALER,
+    HTTP_ROUTE,
+    LEADER_WORKER_SET,
+    ApiMissing,
+    Conflict,
+    KubeError,
+    NotFound,
+    Obj,
+)
+from trireme_operator.planning import ClusterPlan, Regime, Scale, ZonePlan, replicas_to_apply
+
+
+async def release(scope: Scope, wanted: ClusterPlan) -> None:
+    """Delete the autoscalers of zones that have none now, before anything else writes their number of groups."""
+    scaled = {zone.lws_name for zone in wanted.zones if zone.regime is Regime.AUTOSCALED}
+    await prune(scope, HORIZONTAL_POD_AUTOSCALER, frozenset(scaled))
+
+
+def groups_asked_for(scope: Scope, zone: ZonePlan) -> int:
+    """Groups that the zone should have now: with autoscaling what its LeaderWorkerSet asks for, once that is told."""
+    if zone.regime is not Regime.AUTOSCALED:
+        return zone.replicas
+    return _replicas(scope.children.get(LEADER_WORKER_SET, zone.lws_name)) or zone.replicas
+
+
+def groups_draining(scope: Scope, wanted: ClusterPlan, zone: ZonePlan) -> int:
+    """Groups of a disabled zone that are left until the traffic has moved."""
+    if zone.regime is not Regime.HELD or _is_drained(scope, wanted, zone):
+        return 0
+    return _replicas(scope.children.get(LEADER_WORKER_SET, zone.lws_name)) or 0
+
+
+async def stays_away(scope: Scope, zone: ZonePlan) -> bool:
+    """Whether the zone is disabled and has no LeaderWorkerSet: a new one would have a group for a moment.
+
+    One whose labels were stripped is looked for, because its groups are to end; when that fails, nothing is made.
+    """
+    if zone.regime is not Regime.HELD or scope.children.get(LEADER_WORKER_SET, zone.lws_name) is not None:
+        return False
+    try:
+        await scope.api.get(LEADER_WORKER_SET, scope.namespace, zone.lws_name)
+    except (NotFound, ApiMissing):
+        return True
+    except KubeError as error:
+        scope.errors.append(ChildError(LEADER_WORKER_SET, zone.lws_name, error))
+        return True
+    return False
+
+
+async def ensure_replicas(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, before: Obj | None) -> bool:
+    """Apply the zone's number of groups if it is ours to say now; False when that failed.
+
+    `before` is the LeaderWorkerSet as it was before this reconcile applied its template, None when there was none.
+    """
+    live = scope.children.get(LEADER_WORKER_SET, zone.lws_name)
+    if live is None or live["metadata"].get("deletionTimestamp"):
+        return True
+    number = replicas_to_apply(zone, _observed(scope, wanted, zone, live, before))
+    if number is None:
+        return True
+    rendered = rendering.lws_replicas(scope.cluster, zone, number)
+    if zone.regime is Regime.AUTOSCALED:
+        # Between the look and the write the autoscaler may have written: then the server refuses ours.
+        rendered["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+    log = structlog.get_logger()
+    try:
+        await scope.confirm()
+        log.info("Applying replicas", child=zone.lws_name, replicas=number, regime=zone.regime.value)
+        applied = await scope.api.apply(LEADER_WORKER_SET, rendered, manager=FIELD_MANAGER_REPLICAS)
+    except KubeError as error:
+        if isinstance(error, Conflict) and zone.regime is Regime.AUTOSCALED:
+            return False  # the event of the change that was faster brings us back
+        scope.errors.append(ChildError(LEADER_WORKER_SET, zone.lws_name, error))
+        return False
+    scope.children.put(LEADER_WORKER_SET, applied)
+    return True
+
+
+def _observed(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, live: Obj, before: Obj | None) -> Scale:
+    autoscaler = scope.children.get(HORIZONTAL_POD_AUTOSCALER, zone.lws_name)
+    # Where autoscalers may not be read, a zone that should have one has perhaps had one for long.
+    unknown = HORIZONTAL_POD_AUTOSCALER in scope.children.refused and zone.regime is Regime.AUTOSCALED
+    desired = ((autoscaler or {}).get("status") or {}).get("desiredReplicas")
+    return Scale(
+        replicas=_replicas(live) or 0,
+        untouched=(before or live)["metadata"].get("generation") == 1,
+        autoscaler=autoscaler is not None or unknown,
+        desired=desired,
+        drained=_is_drained(scope, wanted, zone),
+    )
+
+
+def _is_drained(scope: Scope, wanted: ClusterPlan, zone: ZonePlan) -> bool:
+    """Whether the route sends the zone nothing, and each gateway that ever took the route knows that."""
+    if HTTP_ROUTE in scope.children.refused:
+        return False
+    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
+    return route is None or (weight_of(route, zone.service_name) == 0 and is_taken_up(route))
+
+
+def _replicas(live: Obj | None) -> int | None:
+    number = ((live or {}).get("spec") or {}).get("replicas")
+    return None if number is None else int(number)
