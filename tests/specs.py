@@ -116,6 +116,16 @@ def fields(required: dict[str, Maker], **optional: Maker) -> Maker:
     return mostly(make)
 
 
+def some(required: dict[str, Maker], **optional: Maker) -> Maker:
+    """An object with at most three of its optional fields: with all of them, hardly one would be good as a whole."""
+
+    def make(chance: random.Random) -> Document:
+        chosen = chance.sample(sorted(optional), k=min(len(optional), chance.randrange(4)))
+        return {name: value(chance) for name, value in {**required, **{n: optional[n] for n in chosen}}.items()}
+
+    return mostly(make)
+
+
 def seldom(make: Maker) -> Maker:
     """Null, which is as if the field were absent, most of the time."""
     return lambda chance: make(chance) if chance.randrange(6) == 0 else None
@@ -327,12 +337,12 @@ _SCALED: dict[str, Maker] = {
 }
 _SCALED_ZONES = mostly(lists(_SCALED_ZONE, least=1), _ZONES, of=10)
 _SPECS = (
-    fields({"model": _MODEL}, **_COMMON, replicas=_REPLICAS),
-    fields({"model": _MODEL}, **_COMMON, zones=_ZONES),
-    fields({"model": _MODEL}, **_COMMON, replicas=_REPLICAS, zones=_ZONES),
-    fields({"model": _MODEL, **_SCALED, "zones": _SCALED_ZONES}, gateway=_GATEWAY),
-    fields({"model": _MODEL, **_SCALED}, replicas=pick([2, 3], [0, 1, 6]), engine=_ENGINE),
-    fields({"model": _MODEL}, zones=_SCALED_ZONES),
+    some({"model": _MODEL}, **_COMMON, replicas=_REPLICAS),
+    some({"model": _MODEL}, **_COMMON, zones=_ZONES),
+    some({"model": _MODEL}, **_COMMON, replicas=_REPLICAS, zones=_ZONES),
+    some({"model": _MODEL, **_SCALED, "zones": _SCALED_ZONES}, gateway=_GATEWAY),
+    some({"model": _MODEL, **_SCALED}, replicas=pick([2, 3], [0, 1, 6]), engine=_ENGINE),
+    some({"model": _MODEL}, zones=_SCALED_ZONES),
 )
 _NAMES = pick(["llm", "x" * 40], ["x" * 41, "llm-http", "a.b", "1a", "-a", "A", "a" * 254, "", "\u00fc"])
 _LABELS = mostly(one([{"a": "b"}, {}]), one([{"a/b/c": "x"}, {"a": "-"}, {"": ""}, {"a": None}]), of=10)
