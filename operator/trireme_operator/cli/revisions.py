@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trireme_operator.api import ConditionType, InferenceCluster, InvalidResource, Reason, parse
 from trireme_operator.api.labels import ANNOTATION_REVISION, LABEL_CLUSTER, LABEL_ZONE
-from trireme_operator.planning import Difference, differences, revision_name
+from trireme_operator.planning import Difference, differences, revision_name, template_inputs
 
 if TYPE_CHECKING:
     from trireme_operator.kube import UserApi
@@ -99,7 +99,9 @@ async def history_of(api: UserApi, namespace: str, name: str) -> History:
         users.setdefault(used, []).append(live["metadata"]["labels"].get(LABEL_ZONE) or POOL)
     revisions = sorted((_revision(obj, users) for obj in stored), key=lambda revision: revision.number)
     try:
-        return History(raw, tuple(revisions), parse(raw), _refusal(raw))
+        cluster = parse(raw)
+        template_inputs(cluster)
+        return History(raw, tuple(revisions), cluster, _refusal(raw))
     except InvalidResource as error:
         return History(raw, tuple(revisions), None, str(error))
 
