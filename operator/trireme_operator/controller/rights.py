@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
     CONFIG_MAP,
@@ -19,7 +20,9 @@ from trireme_operator.kube import (
     GATEWAY,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
+    NETWORK_POLICY,
     POD,
+    POD_MONITOR,
     Fence,
     Kind,
     KubeError,
@@ -118,6 +121,10 @@ class Rights:
         namespace = raw["metadata"]["namespace"] if self._namespaces else ""
         spec = raw.get("spec") or {}
         unused = set() if spec.get("gateway") else {HTTP_ROUTE, GATEWAY}
+        if not spec.get("networkPolicy"):
+            unused.add(NETWORK_POLICY)
+        if (spec.get("monitoring") or {}).get("podMonitor") == PodMonitorMode.NEVER:
+            unused.add(POD_MONITOR)
         if not _names_config_map(spec):
             unused.add(CONFIG_MAP)
         passed = {(kind.group, kind.plural) for kind in unused}
