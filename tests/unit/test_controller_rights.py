@@ -78,16 +78,25 @@ ALL = set(NEEDED)
 async def test_each_right_is_missed_by_a_resource_that_uses_it(right: Right) -> None:
     looked = rights(Reviews(ALL - {right}))
     await looked.look()
-    using = resource(model={"source": "hf://a/b", "config": {"configMap": "dimensions"}})
+    using = resource(
+        model={"source": "hf://a/b", "config": {"configMap": "dimensions"}},
+        networkPolicy={"from": [{"podSelector": {}}]},
+    )
     assert looked.missing(using).rights == (right,)
     assert str(right) in str(looked.missing(using))
 
 
 async def test_what_a_resource_does_not_use_it_does_not_miss() -> None:
-    looked = rights(Reviews(ALL - {GET_GATEWAYS, Right("get", "", "configmaps")}))
+    policies = Right("create", "networking.k8s.io", "networkpolicies")
+    monitors = Right("create", "monitoring.coreos.com", "podmonitors")
+    looked = rights(Reviews(ALL - {GET_GATEWAYS, Right("get", "", "configmaps"), policies}))
     await looked.look()
     assert not looked.missing(resource(gateway=None))
     assert looked.missing(resource()).rights == (GET_GATEWAYS,)
+    looked = rights(Reviews(ALL - {monitors}))
+    await looked.look()
+    assert not looked.missing(resource(monitoring={"podMonitor": "Never"}))
+    assert looked.missing(resource()).rights == (monitors,)
 
 
 async def test_a_star_grants_all_and_a_named_object_nothing() -> None:

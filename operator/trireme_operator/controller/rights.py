@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
     CONFIG_MAP,
@@ -20,7 +21,9 @@ from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
+    NETWORK_POLICY,
     POD,
+    POD_MONITOR,
     Fence,
     Kind,
     KubeError,
@@ -121,6 +124,10 @@ class Rights:
         unused = set() if spec.get("gateway") else {HTTP_ROUTE, GATEWAY}
         if not spec.get("autoscaling"):
             unused.add(HORIZONTAL_POD_AUTOSCALER)
+        if not spec.get("networkPolicy"):
+            unused.add(NETWORK_POLICY)
+        if (spec.get("monitoring") or {}).get("podMonitor") == PodMonitorMode.NEVER:
+            unused.add(POD_MONITOR)
         if not _names_config_map(spec):
             unused.add(CONFIG_MAP)
         passed = {(kind.group, kind.plural) for kind in unused}
