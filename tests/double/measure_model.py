@@ -79,6 +79,8 @@ def measure(asked: dict[str, Any]) -> None:
 
 def main() -> None:
     """Each model in a process of its own, as an engine leaves its memory to the end of its process."""
+    if not Path(__file__).is_file():  # read from standard input: processes that vLLM spawns would look for the file
+        del globals()["__file__"]
     fork = multiprocessing.get_context("fork")
     for asked in json.loads(sys.argv[1]):
         process = fork.Process(target=measure, args=(asked,))
