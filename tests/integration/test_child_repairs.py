@@ -10,6 +10,7 @@ from tests.unit.controller_samples import resource
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
+    HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
@@ -30,9 +31,12 @@ COUNTS: dict[Kind, int] = {
     POD_DISRUPTION_BUDGET: 2,
     NETWORK_POLICY: 2,
     POD_MONITOR: 1,
+    HORIZONTAL_POD_AUTOSCALER: 2,
     HTTP_ROUTE: 1,
 }
 SPEC: dict[str, Any] = {
+    "autoscaling": {"maxReplicas": 4, "metrics": {"cpu": 70}},
+    "resources": {"requests": {"cpu": "1"}},
     "networkPolicy": {
         "from": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}],
         "monitoring": [{"podSelector": {}}],
@@ -46,7 +50,6 @@ EDITS: dict[Kind, list[Obj]] = {
     LEADER_WORKER_SET: [
         {"spec": {"leaderWorkerTemplate": {"size": 7}}},
         {"spec": {"leaderWorkerTemplate": {"workerTemplate": {"spec": {"nodeSelector": {"nowhere": "1"}}}}}},
-        {"spec": {"replicas": 9}},
     ],
     SERVICE: [
         {"spec": {"selector": {"trireme.dev/zone": "moon"}}},
@@ -70,6 +73,11 @@ EDITS: dict[Kind, list[Obj]] = {
     POD_MONITOR: [
         {"spec": {"podMetricsEndpoints": [{"port": "http", "interval": "1s"}]}},
         {"spec": {"selector": {"matchLabels": {"nowhere": "1"}}}},
+    ],
+    HORIZONTAL_POD_AUTOSCALER: [
+        {"spec": {"maxReplicas": 9}},
+        {"spec": {"metrics": None}},
+        {"spec": {"scaleTargetRef": {"name": "another"}}},
     ],
     HTTP_ROUTE: [{"spec": {"hostnames": ["evil.example.com"]}}],
 }
@@ -185,6 +193,23 @@ async def test_what_others_add_stays_through_a_repair(hands: Hands, served: str,
     metadata["annotations"] |= {"example.com/note": "kept"}
     await hands.merge(kind, served, name, EDITS[kind][0])
     await repaired(hands, served, kept)
+
+
+async def test_a_fixed_number_of_groups_set_by_hand_is_undone(
+    hands: Hands, namespace: str, operator_process: Operator
+) -> None:
+    await hands.create(INFERENCE_CLUSTER, {**resource(), "metadata": {"name": "llm", "namespace": namespace}})
+
+    async def groups() -> list[int]:
+        sets = await hands.api.list(LEADER_WORKER_SET, namespace)
+        return sorted(obj["spec"]["replicas"] for obj in sets)
+
+    async def as_wanted() -> bool:
+        return await groups() == [1, 2]
+
+    await until(as_wanted)
+    await hands.merge(LEADER_WORKER_SET, namespace, "llm-zone-b", {"spec": {"replicas": 9}})
+    await until(as_wanted, seconds=REPAIR_SECONDS)
 
 
 async def test_kinds_that_are_no_longer_asked_for_go_and_come_back(hands: Hands, served: str) -> None:
