@@ -106,7 +106,8 @@ class Stage:
 
     async def create(self, *, replicas: int | None = None, autoscaling: Obj | None = SCALING, **spec: Any) -> None:
         zone = {"name": ZONE, "weight": 40} | ({} if replicas is None else {"replicas": replicas})
-        of: dict[str, Any] = {"zones": [{"name": "zone-a", "weight": 60}, zone], "gateway": None, "resources": REQUESTS}
+        zones = [{"name": "zone-a", "weight": 60, "replicas": 1}, zone]
+        of: dict[str, Any] = {"zones": zones, "gateway": None, "resources": REQUESTS}
         obj = resource(**{**of, "autoscaling": autoscaling, **spec})
         obj["metadata"] = {"name": "llm", "namespace": self.namespace}
         await self.hands.create(INFERENCE_CLUSTER, obj)
