@@ -81,6 +81,7 @@ class Pair:
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
         self._audit = plane.audit_log
+        self._before = self._audit.stat().st_size if self._audit.exists() else 0
         self.operators = {
             name: Operator(
                 plane.client(name, common_name=f"{OPERATOR_USER}-{name}"),
@@ -104,8 +105,11 @@ class Pair:
         return await until(led, seconds=seconds)
 
     def writes(self, name: str, *, lease: bool = False) -> list[tuple[datetime, str, str]]:
-        """When the API server received a write of this operator, which verb, and of what."""
-        events = [json.loads(line) for line in self._audit.read_text().splitlines() if line.endswith("}")]
+        """When the API server received a write of this operator, which verb, and of what; since the pair was made."""
+        with self._audit.open("rb") as log:
+            log.seek(self._before)
+            lines = log.read().decode().splitlines(keepends=True)
+        events = [json.loads(line) for line in lines if line.endswith("\n")]
         return [
             (_moment(event["requestReceivedTimestamp"]), event["verb"], event["objectRef"]["resource"])
             for event in events

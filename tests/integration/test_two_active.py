@@ -94,9 +94,7 @@ async def as_asked(hands: Hands, namespace: str) -> bool:
         live = await hands.api.get(INFERENCE_CLUSTER, namespace, name)
         zones = {zone["name"]: zone for zone in live["spec"]["zones"]}
         labels = f"trireme.dev/cluster={name}"
-        sets = {
-            obj["metadata"]["name"]: obj for obj in await hands.api.list(LEADER_WORKER_SET, namespace, labels=labels)
-        }
+        sets = await hands.api.list(LEADER_WORKER_SET, namespace, labels=labels)
         routes = await hands.api.list(HTTP_ROUTE, namespace, labels=labels)
         services = await hands.api.list(SERVICE, namespace, labels=labels)
         wanted = {f"{name}-{zone}": spec["replicas"] for zone, spec in zones.items()}

@@ -14,7 +14,7 @@ from tests.unit.stores import filled
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
-from trireme_operator.controller.rights import NEEDED, REVIEW, Missing, Right, Rights
+from trireme_operator.controller.rights import ACCESS, NEEDED, REVIEW, Missing, Right, Rights
 from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, Fence, Kind, Obj, Unreachable
 from trireme_operator.rendering import Settings
 
@@ -23,6 +23,7 @@ KEY = Key(NAMESPACE, "llm")
 LIST_PODS = Right("list", "", "pods")
 WATCH_PODS = Right("watch", "", "pods")
 GET_GATEWAYS = Right("get", "gateway.networking.k8s.io", "gateways")
+STATUS = Right("patch", "trireme.dev", "inferenceclusters/status")
 DELETE_SETS = Right("delete", "leaderworkerset.x-k8s.io", "leaderworkersets")
 
 
@@ -49,10 +50,15 @@ class Reviews:
     def __init__(self, granted: set[Right]) -> None:
         self.granted = set(granted)
         self.incomplete = False
+        self.elsewhere: set[Right] = set()
         self.asked: list[str] = []
         self.down = False
 
     async def ask(self, kind: Kind, spec: Obj) -> Obj:
+        if kind == ACCESS:
+            found = spec["resourceAttributes"]
+            name = "/".join(part for part in (found["resource"], found["subresource"]) if part)
+            return {"status": {"allowed": Right(found["verb"], found["group"], name) in self.elsewhere}}
         assert kind == REVIEW
         self.asked.append(spec["namespace"])
         if self.down:
@@ -135,7 +141,11 @@ async def test_only_news_wakes_the_resources_and_no_answer_is_none() -> None:
     assert looked.missing(resource())
     reviews.down, reviews.incomplete = False, True
     await looked.look()
-    assert not looked.missing(resource()), "an authorizer that lists no rules may allow all"
+    assert looked.missing(resource()).rights == (WATCH_PODS,), "no other authorizer allows it either"
+    reviews.granted.discard(STATUS)
+    reviews.elsewhere = {WATCH_PODS, STATUS}
+    await looked.look()
+    assert not looked.missing(resource()), "an authorizer that can not list its rules allows both"
     assert len(changes) == 2
 
 

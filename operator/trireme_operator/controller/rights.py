@@ -1,6 +1,6 @@
 """Which rights the operator needs, and which of them it was not given.
 
-The API server is asked (SelfSubjectRulesReview, which stores nothing), because nobody else tells: a watch that is no
+The API server is asked (by reviews, which store nothing), because nobody else tells: a watch that is no
 longer allowed ends silently, and a missing delete is noticed when it is too late. `charts/trireme/templates/_rules.tpl`
 grants exactly what stands here; a test compares the two.
 """
@@ -31,6 +31,7 @@ from trireme_operator.kube import (
 )
 
 REVIEW = Kind("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview")
+ACCESS = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
 SLOW_SECONDS = 60.0
 FAST_SECONDS = 2.0
 """Between two looks while a right is missing, and after a call was refused."""
@@ -152,15 +153,28 @@ class Rights:
         """Ask once for each namespace (for any, when all are served). What can't be told is not missing."""
         for namespace in self._namespaces or ("",):
             try:
-                answer = await self._api.ask(REVIEW, {"namespace": namespace or "default"})
+                missing = await self._look(namespace)
             except KubeError as error:
                 structlog.get_logger().warning("Asking for the rights failed", reason=str(error))
                 continue
-            missing = tuple(sorted(_missing(NEEDED, answer.get("status") or {})))
             if missing != self._missing.get(namespace, ()):
                 self._missing[namespace] = missing
                 self._tell(namespace, missing)
                 self._changed()
+
+    async def _look(self, namespace: str) -> tuple[Right, ...]:
+        """By the list of all rules; where an authorizer can't list its own (a webhook), each open one is asked for."""
+        status = (await self._api.ask(REVIEW, {"namespace": namespace or "default"})).get("status") or {}
+        missing = tuple(sorted(_missing(NEEDED, status)))
+        if not status.get("incomplete"):
+            return missing
+        return tuple([right for right in missing if not await self._allowed(right, namespace)])
+
+    async def _allowed(self, right: Right, namespace: str) -> bool:
+        resource, _, subresource = right.resource.partition("/")
+        attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource}
+        answer = await self._api.ask(ACCESS, {"resourceAttributes": attributes | {"namespace": namespace}})
+        return bool((answer.get("status") or {}).get("allowed"))
 
     def _tell(self, namespace: str, missing: tuple[Right, ...]) -> None:
         log = structlog.get_logger()
@@ -171,9 +185,7 @@ class Rights:
 
 
 def _missing(needed: Iterable[Right], status: Mapping[str, Any]) -> Iterator[Right]:
-    """By the rules of a review. An authorizer that can't list its rules (a webhook) says so: then all may be there."""
-    if status.get("incomplete"):
-        return
+    """By the rules of a review; those for single objects by name don't count."""
     rules = [rule for rule in status.get("resourceRules") or [] if not rule.get("resourceNames")]
     yield from (right for right in needed if not any(_grants(rule, right) for rule in rules))
 
