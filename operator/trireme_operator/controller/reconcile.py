@@ -5,7 +5,7 @@ copy of that), and a run that is cut off anywhere is finished by the next one.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from trireme_operator import rendering
@@ -37,6 +37,7 @@ from trireme_operator.kube import (
     SERVICE_ACCOUNT,
     Forbidden,
     Invalid,
+    Kind,
     KubeApi,
     NotFound,
     Obj,
@@ -164,37 +165,37 @@ class Reconciler:
 
     async def _apply(self, scope: Scope, wanted: ClusterPlan, zones: list[ZoneView]) -> Template | None:
         """All children at once, but for the groups: what they need is stored before. Returns the wanted template."""
-        cluster = scope.cluster
         async with asyncio.TaskGroup() as group:
-            template = group.create_task(self._apply_groups(scope, wanted))
-            group.create_task(ensure(scope, SERVICE, rendering.service(cluster, wanted)))
-            for zone in wanted.zones:
-                budget = rendering.pod_disruption_budget(cluster, zone)
-                group.create_task(ensure(scope, POD_DISRUPTION_BUDGET, budget))
-                policy = rendering.network_policy(cluster, zone, self._settings)
-                if policy is not None:
-                    group.create_task(ensure(scope, NETWORK_POLICY, policy))
-                if zone.name is not None:
-                    group.create_task(ensure(scope, SERVICE, rendering.zone_service(cluster, wanted, zone)))
-            monitor = rendering.pod_monitor(cluster, wanted)
-            if monitor is not None:
-                group.create_task(ensure(scope, POD_MONITOR, monitor))
-            if cluster.spec.gateway is not None:
-                weighed = {view.plan.name: view.weight for view in zones}
-                group.create_task(ensure(scope, HTTP_ROUTE, rendering.http_route(cluster, wanted, weighed)))
-        return template.result()
-
-    async def _apply_groups(self, scope: Scope, wanted: ClusterPlan) -> Template | None:
-        """What pods need before they are made (the stored template, their ServiceAccount), then the groups."""
-        account = rendering.service_account(scope.cluster, wanted)
-        async with asyncio.TaskGroup() as group:
+            # First on their way, because the groups wait for them: the stored template, and the pods' ServiceAccount.
             stored = group.create_task(ensure_revision(scope, wanted, self._settings))
-            group.create_task(ensure(scope, SERVICE_ACCOUNT, account))
-        template = stored.result()
-        async with asyncio.TaskGroup() as group:
+            account = rendering.service_account(scope.cluster, wanted)
+            allowed = group.create_task(ensure(scope, SERVICE_ACCOUNT, account))
+            for kind, rendered in self._beside_groups(scope.cluster, wanted, zones):
+                group.create_task(ensure(scope, kind, rendered))
+            template = await stored
+            await allowed
             for zone in wanted.zones:
                 group.create_task(_ensure_groups(scope, wanted, zone, template))
         return template
+
+    def _beside_groups(
+        self, cluster: InferenceCluster, wanted: ClusterPlan, zones: list[ZoneView]
+    ) -> Iterator[tuple[Kind, Obj]]:
+        """The children that nothing waits for and that wait for nothing."""
+        yield SERVICE, rendering.service(cluster, wanted)
+        for zone in wanted.zones:
+            yield POD_DISRUPTION_BUDGET, rendering.pod_disruption_budget(cluster, zone)
+            policy = rendering.network_policy(cluster, zone, self._settings)
+            if policy is not None:
+                yield NETWORK_POLICY, policy
+            if zone.name is not None:
+                yield SERVICE, rendering.zone_service(cluster, wanted, zone)
+        monitor = rendering.pod_monitor(cluster, wanted)
+        if monitor is not None:
+            yield POD_MONITOR, monitor
+        if cluster.spec.gateway is not None:
+            weighed = {view.plan.name: view.weight for view in zones}
+            yield HTTP_ROUTE, rendering.http_route(cluster, wanted, weighed)
 
 
 async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> None:
