@@ -52,7 +52,13 @@ POLICY = {
 }
 ROLE = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
 CONFIG: Obj = {"num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 30, "vocab_size": 49152}
-CONFIG |= {"hidden_size": 576, "intermediate_size": 1536, "model_type": "llama", "torch_dtype": "bfloat16"}
+CONFIG |= {
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "max_position_embeddings": 8192,
+    "model_type": "llama",
+    "torch_dtype": "bfloat16",
+}
 KEPT_REVISIONS = 8
 """More than an operator keeps."""
 
