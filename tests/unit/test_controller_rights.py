@@ -87,6 +87,7 @@ async def test_each_right_is_missed_by_a_resource_that_uses_it(right: Right) -> 
     using = resource(
         model={"source": "hf://a/b", "config": {"configMap": "dimensions"}},
         networkPolicy={"from": [{"podSelector": {}}]},
+        autoscaling={"maxReplicas": 4},
     )
     assert looked.missing(using).rights == (right,)
     assert str(right) in str(looked.missing(using))
