@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -38,6 +37,7 @@ from trireme_operator.kube import (
     LEADER_WORKER_SET,
     POD_MONITOR,
     Fence,
+    Kind,
     KubernetesApi,
     NotFound,
     Obj,
@@ -52,7 +52,13 @@ POLICY = {
 }
 ROLE = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
 CONFIG: Obj = {"num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 30, "vocab_size": 49152}
-CONFIG |= {"hidden_size": 576, "intermediate_size": 1536, "model_type": "llama", "torch_dtype": "bfloat16"}
+CONFIG |= {
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "max_position_embeddings": 8192,
+    "model_type": "llama",
+    "torch_dtype": "bfloat16",
+}
 KEPT_REVISIONS = 8
 """More than an operator keeps."""
 
@@ -142,11 +148,13 @@ def used(audit_log: Path) -> set[Right]:
 
 
 async def test_every_right_that_is_granted_is_used(plane: ControlPlane, hands: Hands, operator: Operator) -> None:
-    """Create, refuse, correct, prune one stale child of each kind; then the audit log is compared with the role."""
+    """Create, find children without labels, prune stale ones, refuse; the audit log is compared with the role."""
     await hands.create(INFERENCE_CLUSTER, manifest("used"))
     await until(lambda: complete(hands, "used"))
     for kind in CHILD_KINDS:
         (sample, *_) = await hands.api.list(kind, "rights", labels="trireme.dev/cluster=used")
+        await hands.merge(kind, "rights", sample["metadata"]["name"], {"metadata": {"labels": None}})
+        await until(lambda kind=kind, sample=sample: labelled(hands, kind, sample))  # type: ignore[misc]
         for number in range(KEPT_REVISIONS if kind == CONTROLLER_REVISION else 1):
             await hands.create(kind, stale(sample, f"stale-{number}"))
     for kind in CHILD_KINDS:
@@ -168,6 +176,11 @@ async def test_every_right_that_is_granted_is_used(plane: ControlPlane, hands: H
         pytest.fail(f"granted and never used: {sorted(map(str, unused))}")
 
 
+async def labelled(hands: Hands, kind: Kind, sample: Obj) -> bool:
+    live = await hands.api.get(kind, "rights", sample["metadata"]["name"])
+    return bool((live["metadata"].get("labels") or {}).items() >= sample["metadata"]["labels"].items())
+
+
 def stale(sample: Obj, name: str) -> Obj:
     """A child of ours that nobody asks for (any more)."""
     obj = copy.deepcopy(sample)
@@ -181,7 +194,7 @@ def stale(sample: Obj, name: str) -> Obj:
     return obj
 
 
-async def gone(hands: Hands, kind: Any, name: str) -> bool:
+async def gone(hands: Hands, kind: Kind, name: str) -> bool:
     try:
         await hands.api.get(kind, "rights", name)
     except NotFound:
