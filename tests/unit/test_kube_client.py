@@ -129,6 +129,7 @@ NAMED = {"reason": "NotFound", "details": {"name": "a", "kind": "services"}}
         pytest.param(status(403, "forbidden"), Forbidden, id="no right"),
         pytest.param(status(409, "conflict"), Conflict, id="a conflict"),
         pytest.param(status(500, "failed calling webhook"), ServerError, id="a webhook failed"),
+        pytest.param(status(500, ".spec.x: field not declared in schema"), Invalid, id="a field that no schema has"),
         pytest.param(web.Response(status=502, text="<html>bad gateway</html>"), ServerError, id="a proxy failed"),
         pytest.param(web.Response(status=200, text="<html>login</html>"), ServerError, id="no JSON"),
     ],

@@ -89,6 +89,9 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 }
 
 
+_UNDECLARED = "field not declared in schema"
+
+
 def from_response(status: int, body: bytes, *, what: str, headers: Mapping[str, str], is_object: bool) -> ApiError:
     """The error for an answer with an HTTP status >= 300.
 
@@ -108,7 +111,9 @@ def from_response(status: int, body: bytes, *, what: str, headers: Mapping[str, 
         return TooManyRequests(
             message, status=status, reason=reason, what=what, retry_after=_seconds(headers.get("Retry-After"))
         )
-    return _BY_STATUS.get(status, ServerError)(message, status=status, reason=reason, what=what)
+    # The API server's own fault by its status, but it means an applied field that the schema does not have (1.36).
+    kind: type[ApiError] = Invalid if _UNDECLARED in message else _BY_STATUS.get(status, ServerError)
+    return kind(message, status=status, reason=reason, what=what)
 
 
 def _status_object(body: bytes) -> dict[str, Any]:
