@@ -25,10 +25,9 @@ from typing import Any
 READY_SECONDS = 330.0
 _NETWORK = "127.0.21"
 _PORTS = ("TRIREME_ENGINE_PORT", "TRIREME_LAUNCHER_PORT", "TRIREME_MASTER_PORT", "TRIREME_DATA_PARALLEL_PORT")
-# Small and without what a processor lacks. Not --enforce-eager: it skips a warm-up that pipeline stages need.
 _FLAGS = (
     *("--load-format", "dummy", "--max-model-len", "256", "--max-num-seqs", "4", "--max-num-batched-tokens", "256"),
-    *("--kv-cache-memory-bytes", "16M", "-cc.mode=2", "-cc.backend=eager"),
+    *("--kv-cache-memory-bytes", "16M"),
 )
 _QUIET = {
     "HF_HUB_OFFLINE": "1",
@@ -53,6 +52,9 @@ import os, sys
 names = dict(pair.split("=", 1) for pair in os.environ["LOOPBACK_NAMES"].split(","))
 words = [names.get(word, word) for word in sys.argv[1:]]
 words += ["--host", os.environ["TRIREME_POD_IP"], *{flags!r}]
+# Pipeline stages need the warm-up that --enforce-eager skips, and experts over processes can't be traced.
+stages = os.environ["TRIREME_PIPELINE_PARALLEL_SIZE"] != "1"
+words += ["-cc.mode=2", "-cc.backend=eager"] if stages else ["--enforce-eager"]
 ranks = int(os.environ["TRIREME_RANKS_PER_POD"])
 if ranks > 1 and "--nnodes" in words:
     words += ["--device-ids", ",".join(str(rank) for rank in range(ranks))]
