@@ -196,7 +196,7 @@ class Group:
                     continue
 
     def _tail(self, index: int) -> str:
-        lines = (self._folder / f"pod-{index}/output").read_text(errors="replace").splitlines()[-60:]
+        lines = (self._folder / f"pod-{index}/output").read_text(errors="replace").splitlines()[-250:]
         return "\n".join([f"\n---- pod {index}", *lines])
 
 

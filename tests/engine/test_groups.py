@@ -75,7 +75,7 @@ def run(folder: Path, model: dict[str, Any], parallelism: dict[str, Any], per_po
     }
     argv = [python, str(Path(__file__).with_name("drive.py")), json.dumps(document)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-20000:]
+    assert done.returncode == 0, done.stderr[-60000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
