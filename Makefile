@@ -59,7 +59,7 @@ check-process-tests:
 	$(PART) "unit tests that start programs" $(PY) -m pytest $(FAST) \
 	    --junitxml=$(RESULTS)/processes.xml $(PROCESS_TESTS)
 check-launcher-tests:
-	$(PART) "unit tests with real launchers" $(PY) -m pytest $(FAST) \
+	$(PART) "unit tests with real launchers" $(PY) -m pytest $(FAST) -n 2 \
 	    --junitxml=$(RESULTS)/launchers.xml $(LAUNCHER_TESTS)
 check-generated:
 	$(PART) "generated files are up to date" $(SHELL) -c \
