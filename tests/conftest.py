@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from e2e.campaign import EXAMPLES_PER_TEST
 
 settings.register_profile("campaign", max_examples=EXAMPLES_PER_TEST, deadline=None)
+
+# How long an example takes says how busy the machine is, and nothing of the code: speed is measured under bench/.
+settings.register_profile("gate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gate")
