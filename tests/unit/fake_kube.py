@@ -95,6 +95,7 @@ class FakeKube:
         return await self.apply(kind, obj, manager=manager, subresource="status")
 
     async def merge(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
+        assert manager, "the API server would make up a name"
         metadata = obj["metadata"]
         self._check("merge", kind, metadata["name"])
         live = self.objects[kind, metadata["namespace"], metadata["name"]]
