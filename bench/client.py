@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from trireme_operator.kube import Kind, Obj, connect
+from trireme_operator.kube.connection import ABANDONED_ARE_ENDED
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -80,7 +81,9 @@ def apply_path(kind: Kind, namespace: str, name: str, manager: str, subresource:
 async def connected(kubeconfig: Path) -> AsyncIterator[Client]:
     """A client with the identity of a kubeconfig."""
     known: Any = await connect(kubeconfig)
-    connector = aiohttp.TCPConnector(ssl=known.rest_client.ssl_context, limit=0, limit_per_host=0)
+    connector = aiohttp.TCPConnector(
+        ssl=known.rest_client.ssl_context, limit=0, limit_per_host=0, enable_cleanup_closed=ABANDONED_ARE_ENDED
+    )
     timeout = aiohttp.ClientTimeout(total=120)
     try:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=_EVENT_BYTES) as session:

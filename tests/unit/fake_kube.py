@@ -94,6 +94,18 @@ class FakeKube:
     async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
         return await self.apply(kind, obj, manager=manager, subresource="status")
 
+    async def merge(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
+        assert manager, "the API server would make up a name"
+        metadata = obj["metadata"]
+        self._check("merge", kind, metadata["name"])
+        live = self.objects[kind, metadata["namespace"], metadata["name"]]
+        if any(live["metadata"][key] != metadata.get(key, live["metadata"][key]) for key in ("uid", "resourceVersion")):
+            raise Conflict("the object has been modified", status=409)
+        _merge(live, obj)
+        live["metadata"]["resourceVersion"] = self._version()
+        self.writes.append(("merge", kind.kind, metadata["name"]))
+        return copy.deepcopy(live)
+
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
         self._check("delete", kind, name)
         live = self.objects.get((kind, namespace, name))

@@ -195,6 +195,24 @@ async def test_a_foreign_edit_of_what_we_render_is_undone_and_an_addition_is_lef
     assert service["metadata"]["annotations"]["example.com/note"] == "keep me"
 
 
+@pytest.mark.parametrize("edit", [{"port": 81}, {"protocol": "UDP"}], ids=str)
+async def test_an_edited_port_of_our_name_is_replaced_because_no_apply_could(world: World, edit: Obj) -> None:
+    await world.reconcile()
+    service = world.kube.one(SERVICE, "llm-http")
+    before = copy.deepcopy(service["spec"]["ports"])
+    service["spec"]["ports"][0] |= edit
+    assert await world.writes() == [("merge", "Service", "llm-http"), ("apply", "Service", "llm-http")]
+    assert world.kube.one(SERVICE, "llm-http")["spec"]["ports"] == before
+    assert await world.writes() == []
+
+
+async def test_a_port_of_another_name_is_left(world: World) -> None:
+    await world.reconcile()
+    admin = {"name": "admin", "port": 81, "protocol": "TCP"}
+    world.kube.one(SERVICE, "llm-http")["spec"]["ports"].append(admin)
+    assert await world.writes() == []
+
+
 @pytest.mark.parametrize("kind", [SERVICE, LEADER_WORKER_SET], ids=lambda kind: kind.kind)
 async def test_a_key_added_to_a_selector_is_undone(world: World, kind: Kind) -> None:
     await world.reconcile()

@@ -87,6 +87,15 @@ async def test_apply_is_a_forced_strict_patch_of_a_manager_with_credentials(api:
     assert json.loads(body) == obj
 
 
+async def test_merge_is_a_merge_patch_of_a_manager(api: KubernetesApi, server: Server) -> None:
+    obj = {"metadata": {"name": "a", "namespace": "b", "uid": "u-1"}, "spec": {"ports": []}}
+    await api.merge(SERVICE, obj, manager="trireme")
+    method, url, headers, body = server.requests[0]
+    assert (method, headers["Content-Type"]) == ("PATCH", "application/merge-patch+json")
+    assert url == "/api/v1/namespaces/b/services/a?fieldManager=trireme&fieldValidation=Strict"
+    assert json.loads(body) == obj
+
+
 async def test_status_goes_to_the_subresource(api: KubernetesApi, server: Server) -> None:
     await api.patch_status(INFERENCE_CLUSTER, {"metadata": {"name": "a", "namespace": "b"}}, manager="trireme")
     assert server.requests[0][1].startswith("/apis/trireme.dev/v1alpha1/namespaces/b/inferenceclusters/a/status?")

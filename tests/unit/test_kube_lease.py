@@ -164,6 +164,7 @@ async def test_a_closed_fence_lets_reads_pass_and_no_write() -> None:
     writes = (
         lambda: api.apply(SERVICE, service(), manager="x"),
         lambda: api.patch_status(SERVICE, service(), manager="x"),
+        lambda: api.merge(SERVICE, service(), manager="x"),
         lambda: api.delete(SERVICE, "genai", "a", uid="uid-1"),
     )
     for write in writes:
@@ -172,7 +173,7 @@ async def test_a_closed_fence_lets_reads_pass_and_no_write() -> None:
     fence.open(until=clock.now + 1)
     for write in writes:
         await write()
-    assert len(kube.writes) == 3
+    assert len(kube.writes) == len(writes)
     clock.now += 1
     with pytest.raises(NotLeading):
         await writes[0]()

@@ -5,7 +5,7 @@ import structlog
 from trireme_operator.api.labels import FIELD_MANAGER, LABEL_CLUSTER
 from trireme_operator.controller.drift import first_difference
 from trireme_operator.controller.scope import ChildError, Scope, is_owned
-from trireme_operator.kube import Conflict, Kind, KubeError, NotFound, Obj
+from trireme_operator.kube import SERVICE, Conflict, Kind, KubeError, NotFound, Obj
 
 _NO_VERSION = "1"
 """A resourceVersion that no object has: an apply with it makes the object or conflicts, and changes none."""
@@ -55,7 +55,23 @@ async def _brought_about(scope: Scope, kind: Kind, rendered: Obj) -> Obj:
         return live
     await scope.confirm()
     log.info("Applying child", kind=kind.kind, child=name, diff=difference)
+    if kind == SERVICE and _port_in_the_way(live, rendered):
+        await _replace_ports(scope, live, rendered)
     return await scope.api.apply(kind, rendered, manager=FIELD_MANAGER)
+
+
+def _port_in_the_way(live: Obj, rendered: Obj) -> bool:
+    """Whether somebody made another port of one of ours, by its name: an edited number is another port."""
+    ours = {port["name"]: (port["port"], port["protocol"]) for port in rendered["spec"]["ports"]}
+    theirs = [port for port in (live.get("spec") or {}).get("ports") or [] if port.get("name") in ours]
+    return any((port["port"], port["protocol"]) != ours[port["name"]] for port in theirs)
+
+
+async def _replace_ports(scope: Scope, live: Obj, rendered: Obj) -> None:
+    """An apply leaves the ports of others, and the API server refuses two of one name; a merge patch leaves none."""
+    metadata = {key: live["metadata"][key] for key in ("namespace", "name", "uid", "resourceVersion")}
+    ports = {"metadata": metadata, "spec": {"ports": rendered["spec"]["ports"]}}
+    await scope.api.merge(SERVICE, ports, manager=FIELD_MANAGER)
 
 
 def _telling_first(rendered: Obj) -> Obj:

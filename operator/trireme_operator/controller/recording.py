@@ -51,6 +51,16 @@ class RecordingApi:
         """See `KubeApi.patch_status`."""
         return await self.apply(kind, obj, manager=manager, subresource="status")
 
+    async def merge(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
+        """See `KubeApi.merge`."""
+        if kind not in KINDS:
+            return await self._api.merge(kind, obj, manager=manager)
+        metadata = obj["metadata"]
+        with self._store.writing(kind, (metadata["namespace"], metadata["name"])):
+            live = await self._api.merge(kind, obj, manager=manager)
+            self._store.wrote(kind, live)
+        return live
+
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
         """See `KubeApi.delete`."""
         try:

@@ -23,6 +23,7 @@ REQUEST_TIMEOUT_SECONDS = 20
 _PAGE_SIZE = 100
 """Objects in one answer: a page of LeaderWorkerSets is about 1.5 MB of text, and ten times that as dicts."""
 _APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
 _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -79,6 +80,13 @@ class KubernetesApi:
     async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
         """See `KubeApi.patch_status`."""
         return await self.apply(kind, obj, manager=manager, subresource="status")
+
+    async def merge(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
+        """See `KubeApi.merge`."""
+        metadata = obj["metadata"]
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
+        path = kind.path(metadata["namespace"], metadata["name"])
+        return await self._call("PATCH", kind, path, query=query, body=obj, content_type=_MERGE, is_object=True)
 
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
         """See `KubeApi.delete`."""

@@ -1,5 +1,6 @@
 """How the operator finds the API server and proves who it is."""
 
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,9 @@ from trireme_operator.kube.fence import Fence, tracing
 
 CONNECTIONS = 32
 """Requests at a time; more only wait in the API server instead of here, and each costs memory for its TLS."""
+ABANDONED_ARE_ENDED = sys.version_info < (3, 12, 8)
+"""For aiohttp's `enable_cleanup_closed`: before that version, asyncio can leave the TLS connection of a request that
+was cut off open for ever (https://github.com/python/cpython/pull/118960); later ones warn about the option."""
 _KEEPALIVE_SECONDS = 60.0
 
 
@@ -19,7 +23,12 @@ class _Transport(RESTClientObject):  # type: ignore[misc]  # the package has no 
     """Connections that outlive a quiet minute: a handshake takes longer than most requests."""
 
     def _create_connector(self) -> aiohttp.TCPConnector:
-        return aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=self.ssl_context)
+        return aiohttp.TCPConnector(
+            limit=CONNECTIONS,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            ssl=self.ssl_context,
+            enable_cleanup_closed=ABANDONED_ARE_ENDED,
+        )
 
 
 async def connect(kubeconfig: Path | None, *, fence: Fence | None = None) -> ApiClient:

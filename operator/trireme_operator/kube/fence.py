@@ -89,6 +89,11 @@ class FencedApi:
         self._fence.check()
         return await self._api.patch_status(kind, obj, manager=manager)
 
+    async def merge(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
+        """See `KubeApi.merge`; also raises NotLeading."""
+        self._fence.check()
+        return await self._api.merge(kind, obj, manager=manager)
+
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
         """See `KubeApi.delete`; also raises NotLeading."""
         self._fence.check()

@@ -22,7 +22,7 @@ class Page:
 
 
 class KubeApi(Protocol):
-    """Five verbs. Every one raises the errors of `trireme_operator.kube.errors` and nothing else."""
+    """The verbs. Every one raises the errors of `trireme_operator.kube.errors` and nothing else."""
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Obj:
         """Read one object. Raises NotFound, or ApiMissing when the kind is not served."""
@@ -53,6 +53,13 @@ class KubeApi(Protocol):
 
     async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
         """Apply `obj.status` to the status subresource. Raises Conflict when `obj.metadata.uid` is another's."""
+        ...
+
+    async def merge(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
+        """JSON merge patch of what `obj` says: a list is replaced as a whole, whoever owns its items.
+
+        Raises Conflict when `obj.metadata` has another UID or resourceVersion than the object.
+        """
         ...
 
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
