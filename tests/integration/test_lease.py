@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -183,35 +182,43 @@ async def test_one_works_the_other_watches_and_both_probes_are_well(hands: Hands
 
 async def test_ended_in_order_the_other_works_within_a_second(hands: Hands, pair: Pair, namespace: str) -> None:
     await create_and_wait(hands, namespace, "before")
-    started = time.monotonic()
+    stopped = datetime.now().astimezone()
     code, _ = pair.operators["one"].stop()
-    await pair.led_by("two")
-    seconds = time.monotonic() - started
     assert code == 0
-    assert seconds <= 1.0
+    await pair.led_by("two")
+    taken, _, _ = pair.writes("two", lease=True)[0]
+    assert 0 < (taken - stopped).total_seconds() <= 1.0  # by the API server's clock, as below
     assert await create_and_wait(hands, namespace, "after") < 5
     assert pair.writes("two"), "and it was the other one"
 
 
 async def test_killed_the_other_works_within_ten_seconds(hands: Hands, pair: Pair, namespace: str) -> None:
     pair.operators["one"].kill()
-    started = time.monotonic()
+    killed = datetime.now().astimezone()
     await create_and_wait(hands, namespace, "llm")
-    seconds = time.monotonic() - started
+    first, _, _ = pair.writes("two")[0]
+    seconds = (first - killed).total_seconds()  # by the API server's clock: what the test itself takes does not count
     assert 5 < seconds <= 10.0, "not before the Lease was over, and soon after"
 
 
 async def test_a_container_that_was_restarted_need_not_wait_for_itself(
     hands: Hands, plane: ControlPlane, pair: Pair, namespace: str
 ) -> None:
-    pair.operators["one"].kill()
-    pair.operators["one"].start()
-    await pair.operators["one"].ready()
-    assert await pair.led_by("one") < 3
+    """The other one is frozen, or it would take the Lease where a busy machine starts a process in more than 8 s."""
+    restarted, other = pair.operators["one"], pair.operators["two"]
+    with other.paused():
+        restarted.kill()
+        restarted.start()
+        await restarted.ready()
+
+        async def leads() -> bool:
+            return await asyncio.to_thread(_leads, restarted)
+
+        assert await until(leads) < 3
 
 
 async def test_a_frozen_holder_begins_no_write_when_it_goes_on(hands: Hands, pair: Pair, namespace: str) -> None:
-    """SIGSTOP for 20 s in the middle of work; the other one takes over and has all of it to do."""
+    """SIGSTOP in the middle of work, until the other one has taken over and has all of it to do."""
     frozen, other = pair.operators["one"], pair.operators["two"]
     names = [f"llm-{number:02d}" for number in range(30)]
     for name in names:
@@ -219,8 +226,11 @@ async def test_a_frozen_holder_begins_no_write_when_it_goes_on(hands: Hands, pai
     await until(lambda: _has_written(pair, "one", 10))
     frozen.freeze()
     stopped = datetime.now().astimezone()
-    await asyncio.sleep(20)
-    assert _leads(other)
+
+    async def taken_over() -> bool:
+        return await asyncio.to_thread(_leads, other)
+
+    assert await until(taken_over) > 5, "not before the Lease was over"
     frozen.resume()
     victims = await hands.api.list(SERVICE, namespace)
     for victim in victims[:20]:

@@ -20,6 +20,7 @@ from e2e.previous import previous_release, unpack
 from tests.integration.server import (
     OPERATOR_USER,
     Hands,
+    Operator,
     connected,
     gateway_crds,
     lws_crds,
@@ -49,15 +50,17 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpack(previous_release(), tmp_path_factory.mktemp("previous") / "release")
 
 
+def released_crds(release: Path) -> list[Obj]:
+    return [yaml.safe_load(file.read_text()) for file in release.glob("crds/*.yaml")]
+
+
 @pytest.fixture(scope="module")
 def plane(previous: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """An API server as the previous release found it."""
 
-    crds = [yaml.safe_load(file.read_text()) for file in previous.glob("crds/*.yaml")]
-
     async def install(plane: ControlPlane) -> None:
         async with connected(plane.kubeconfig) as hands:
-            await hands.install([*crds, *lws_crds(), *gateway_crds()])
+            await hands.install([*released_crds(previous), *lws_crds(), *gateway_crds()])
             await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE)
             await hands.allow_operator(source=previous)
             await hands.namespace(NAMESPACE)
@@ -78,10 +81,14 @@ class Cluster:
 
     @contextlib.asynccontextmanager
     async def older(self) -> AsyncIterator[None]:
-        """The previous release at work, until it has told the status of every resource."""
+        """The previous release at work, with its own CRD and rights, until it has told the status of every resource."""
+        await self.hands.install(released_crds(self._previous))
+        await self.hands.allow_operator(source=self._previous)
         with running_operator(self._kubeconfig, self._logs / "older.log", source=self._previous) as operator:
             await operator.ready()
             await until(lambda: self._told(newer=False), seconds=60)
+            await until(lambda: self._at_rest(operator), seconds=60)
+            assert await self._all_accepted()
             yield
 
     @contextlib.asynccontextmanager
@@ -94,6 +101,22 @@ class Cluster:
             await operator.ready()
             await until(lambda: self._told(newer=True), seconds=60)
             yield
+
+    async def _at_rest(self, operator: Operator) -> bool:
+        """Whether it has looked at every resource and is done: under the older CRD a status tells no operator apart."""
+
+        async def looks() -> float:
+            found = await asyncio.to_thread(operator.metrics)
+            return found.get('trireme_reconcile_total{result="success"}', 0.0)
+
+        before = await looks()
+        await asyncio.sleep(1)
+        return before == await looks() >= len(await self.resources())
+
+    async def _all_accepted(self) -> bool:
+        conditions = [live["status"]["conditions"] for live in (await self.resources()).values()]
+        accepted = [item["status"] for each in conditions for item in each if item["type"] == "Accepted"]
+        return len(accepted) == len(conditions) and set(accepted) == {"True"}
 
     async def _told(self, *, newer: bool) -> bool:
         """Whether each status is of its generation and from that operator: only the newer one names revisions."""
