@@ -104,6 +104,18 @@ class Network:
                     found.add(int(link.parts[2]))
         return found
 
+    def drop_pod_links(self, node: str) -> None:
+        """Remove the node's ends of the links to pods that are gone.
+
+        The kernel removes them some time after a pod's namespace; until then their routes keep a pod that is given the
+        same address from getting its own, and then it has none.
+        """
+        if not (_NAMESPACES / self.namespace(node)).exists():
+            return
+        for link in pod_links(run(["ip", "-netns", self.namespace(node), "-oneline", "link", "show", "type", "veth"])):
+            with suppress(CommandError):  # the kernel was faster
+                self._ip(node, "link", "delete", link)
+
     def cut(self, zone: str) -> None:
         """Drop everything between a zone's nodes and the rest; does nothing to a zone that is cut.
 
@@ -180,6 +192,12 @@ class Network:
 
     def _ip(self, node: str | None, *words: str) -> None:
         run(["ip", "-netns", self.namespace(node), *words])
+
+
+def pod_links(links: str) -> list[str]:
+    """The links to pods, from the output of ``ip -oneline link show``: all but the node's own to the router."""
+    names = [line.split(": ")[1].partition("@")[0] for line in links.splitlines() if ": " in line]
+    return [name for name in names if name != _NODE_LINK]
 
 
 def cut_rules(what: str, links: Sequence[str]) -> str:

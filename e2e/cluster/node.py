@@ -92,6 +92,7 @@ class Node:
             shutil.rmtree(directory, ignore_errors=True)
         for result in self._cni_results():
             result.unlink(missing_ok=True)
+        self.network.drop_pod_links(self.name)
 
     def _end_pods(self) -> None:
         for name in ("kubelet", "kube-proxy"):

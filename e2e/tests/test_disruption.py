@@ -81,7 +81,7 @@ def drains(cluster: Cluster, nodes: Sequence[str], *, seconds: int) -> Iterator[
     finally:
         for drain in running:
             drain.kill()
-            drain.wait()
+            drain.communicate()
         cluster.kubectl("uncordon", *nodes)
 
 
@@ -92,7 +92,7 @@ def _run_beside(groups: Groups, running: list[subprocess.Popen[str]], *, seconds
         timeout_seconds=seconds,
         what="the drains to end",
     )
-    return [drain.stdout.read() if drain.stdout else "" for drain in running]
+    return [drain.communicate()[0] for drain in running]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from e2e.cluster import ClusterError, cgroups, dns, files, image_store, mounts, node_configs, nodes_status
 from e2e.cluster.image_store import ImageError
 from e2e.cluster.local import LocalCluster
-from e2e.cluster.network import NodeNetwork, cut_rules, dropped_in
+from e2e.cluster.network import NodeNetwork, cut_rules, dropped_in, pod_links
 from e2e.cluster.node_configs import NodeDirectories
 from e2e.cluster.pki import KeyPair
 
@@ -95,6 +95,15 @@ def test_a_cut_drops_both_ways_on_every_hook() -> None:
 def test_cut_off_is_what_has_a_table_of_ours() -> None:
     tables = "table ip kube-proxy\ntable inet trireme-cut-zone-a\ntable inet trireme-cut-node-b\n"
     assert dropped_in(tables) == {"zone-a", "node-b"}
+
+
+def test_the_links_to_pods_are_told_from_the_one_to_the_router() -> None:
+    links = (
+        "2: eth0@if4: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP mode DEFAULT\n"
+        "31: veth0264bdc9@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP mode DEFAULT\n"
+    )
+    assert pod_links(links) == ["veth0264bdc9"]
+    assert pod_links("") == []
 
 
 def test_mounts_are_found_innermost_first_with_their_escapes_undone() -> None:
