@@ -81,7 +81,9 @@ def drains(cluster: Cluster, nodes: Sequence[str], *, seconds: int) -> Iterator[
     finally:
         for drain in running:
             drain.kill()
-            drain.communicate()
+            drain.wait()
+            if drain.stdout is not None:
+                drain.stdout.close()
         cluster.kubectl("uncordon", *nodes)
 
 

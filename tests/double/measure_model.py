@@ -75,6 +75,9 @@ def measure(asked: dict[str, Any]) -> None:
         )
         sys.stdout.write(f"\nheld: {json.dumps(llm.collective_rpc(held))}\n")
         sys.stdout.flush()
+        llm.llm_engine.engine_core.shutdown()
+    # What was asked for is said. Left to itself a process with ranks may wait for one of its own threads for ever.
+    os._exit(0)
 
 
 def main() -> None:
