@@ -15,7 +15,7 @@ from e2e.cluster import Cluster
 from e2e.cluster.provider import ZONES
 from e2e.drills.timeline import is_ready
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 DRAINED = ("node-a", "node-b")
 SPARE = "node-c"
