@@ -56,19 +56,27 @@ class Client:
         await self.send("PATCH", path, json.dumps(patch).encode(), content_type=MERGE)
 
     async def watch(self, kind: Kind, labels: str, see: Callable[[Kind, Obj], None], began: asyncio.Event) -> None:
-        """Hand every event from now on to ``see``; ``began`` is set when none can be missed any more."""
+        """Hand every event from now on to ``see``; ``began`` is set when none can be missed any more.
+
+        The API server ends the stream of a reader that is too slow for a burst; it goes on after the last event.
+        """
         query = {"labelSelector": labels} if labels else {}
         page = await self.get(f"{kind.path()}?{urlencode({**query, 'limit': '1'})}")
         version = page["metadata"]["resourceVersion"]
-        query |= {"watch": "true", "resourceVersion": version, "timeoutSeconds": "7200"}
+        query |= {"watch": "true", "timeoutSeconds": "7200"}
         forever = aiohttp.ClientTimeout(total=None)
-        async with self._session.get(f"{self._server}{kind.path()}?{urlencode(query)}", timeout=forever) as stream:
-            if not stream.ok:
-                raise RefusedError(f"watch of {kind}: {stream.status} {await stream.text()}")
-            began.set()
-            async for line in stream.content:
-                see(kind, json.loads(line))
-        raise RefusedError(f"the watch of {kind} ended by itself")
+        while True:
+            path = f"{kind.path()}?{urlencode(query | {'resourceVersion': version})}"
+            async with self._session.get(f"{self._server}{path}", timeout=forever) as stream:
+                if not stream.ok:
+                    raise RefusedError(f"watch of {kind}: {stream.status} {await stream.text()}")
+                began.set()
+                async for line in stream.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise RefusedError(f"watch of {kind}: {event['object'].get('message')}")
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    see(kind, event)
 
 
 def apply_path(kind: Kind, namespace: str, name: str, manager: str, subresource: str | None = None) -> str:
