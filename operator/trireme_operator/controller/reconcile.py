@@ -5,7 +5,7 @@ copy of that), and a run that is cut off anywhere is finished by the next one.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from trireme_operator import rendering
@@ -21,7 +21,7 @@ from trireme_operator.controller.replicas import ensure_replicas, groups_asked_f
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
 from trireme_operator.controller.rights import Missing
 from trireme_operator.controller.routes import GatewayReader, read_gateways
-from trireme_operator.controller.scope import ChildError, Children, OutdatedError, Scope
+from trireme_operator.controller.scope import CHILD_KINDS, ChildError, Children, OutdatedError, Scope
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
 from trireme_operator.controller.unpermitted import unpermitted, unseen
@@ -37,7 +37,6 @@ from trireme_operator.kube import (
     SERVICE_ACCOUNT,
     Forbidden,
     Invalid,
-    Kind,
     KubeApi,
     NotFound,
     Obj,
@@ -57,6 +56,9 @@ MissingFn = Callable[[Obj], Missing]
 
 TellFn = Callable[[Obj, Obj], None]
 """Called with a resource as it was read and the status that was just written to it."""
+
+
+_KINDS = {kind.kind: kind for kind in CHILD_KINDS}
 
 
 class Reconciler:
@@ -170,32 +172,14 @@ class Reconciler:
             stored = group.create_task(ensure_revision(scope, wanted, self._settings))
             account = rendering.service_account(scope.cluster, wanted)
             allowed = group.create_task(ensure(scope, SERVICE_ACCOUNT, account))
-            for kind, rendered in self._beside_groups(scope.cluster, wanted, zones):
-                group.create_task(ensure(scope, kind, rendered))
+            weighed = {view.plan.name: view.weight for view in zones}
+            for rendered in rendering.beside_groups(scope.cluster, wanted, self._settings, weighed):
+                group.create_task(ensure(scope, _KINDS[rendered["kind"]], rendered))
             template = await stored
             await allowed
             for zone in wanted.zones:
                 group.create_task(_ensure_groups(scope, wanted, zone, template))
         return template
-
-    def _beside_groups(
-        self, cluster: InferenceCluster, wanted: ClusterPlan, zones: list[ZoneView]
-    ) -> Iterator[tuple[Kind, Obj]]:
-        """The children that nothing waits for and that wait for nothing."""
-        yield SERVICE, rendering.service(cluster, wanted)
-        for zone in wanted.zones:
-            yield POD_DISRUPTION_BUDGET, rendering.pod_disruption_budget(cluster, zone)
-            policy = rendering.network_policy(cluster, zone, self._settings)
-            if policy is not None:
-                yield NETWORK_POLICY, policy
-            if zone.name is not None:
-                yield SERVICE, rendering.zone_service(cluster, wanted, zone)
-        monitor = rendering.pod_monitor(cluster, wanted)
-        if monitor is not None:
-            yield POD_MONITOR, monitor
-        if cluster.spec.gateway is not None:
-            weighed = {view.plan.name: view.weight for view in zones}
-            yield HTTP_ROUTE, rendering.http_route(cluster, wanted, weighed)
 
 
 async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> None:

@@ -43,13 +43,21 @@ def children(
             found.append(lws_replicas(cluster, zone))
         if zone.regime is Regime.AUTOSCALED:
             found.append(horizontal_pod_autoscaler(cluster, zone))
+    return [*found, *beside_groups(cluster, plan, settings, weights)]
+
+
+def beside_groups(
+    cluster: InferenceCluster, plan: ClusterPlan, settings: Settings, weights: Mapping[str | None, ZoneWeight]
+) -> list[Obj]:
+    """The children that nothing waits for and that wait for nothing."""
+    found = [service(cluster, plan)]
+    for zone in plan.zones:
         found.append(pod_disruption_budget(cluster, zone))
         policy = network_policy(cluster, zone, settings)
         if policy is not None:
             found.append(policy)
         if plan.zoned:
             found.append(zone_service(cluster, plan, zone))
-    found.append(service(cluster, plan))
     monitor = pod_monitor(cluster, plan)
     if monitor is not None:
         found.append(monitor)
