@@ -1,6 +1,7 @@
 """A feed: listed once, then watched, and from where the next stream begins."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,7 +16,18 @@ from tests.unit.test_controller_store import KEY, service
 from trireme_operator.controller import feed as module
 from trireme_operator.controller.feed import Feed, selector, stream_settings
 from trireme_operator.controller.store import KINDS, Store, Stream
-from trireme_operator.kube import INFERENCE_CLUSTER, POD, SERVICE, Forbidden, Obj, Unreachable
+from trireme_operator.kube import (
+    HTTP_ROUTE,
+    INFERENCE_CLUSTER,
+    LEADER_WORKER_SET,
+    POD,
+    SERVICE,
+    Forbidden,
+    Kind,
+    Obj,
+    ServerError,
+    Unreachable,
+)
 
 SERVICES = Stream(SERVICE, None)
 Event = dict[str, Any]
@@ -145,6 +157,29 @@ async def test_a_kind_that_may_not_be_listed_is_refused_until_it_may(fed: Fed, p
     fed.kube.fail = lambda verb, kind, name: None
     await fed.run(streams)
     assert fed.store.is_read(SERVICES)
+
+
+@pytest.mark.parametrize("kind", [HTTP_ROUTE, LEADER_WORKER_SET])
+async def test_only_an_optional_kind_that_is_broken_from_the_start_holds_up_nothing(
+    fed: Fed, play: Callable[..., Streams], kind: Kind
+) -> None:
+    stream = Stream(kind, None)
+    store = Store([stream], lambda _: None)
+    fed.kube.fail = lambda verb, kind, name: ServerError("conversion webhook failed", status=500)
+    feed = Feed(stream, fed.kube, store, lambda *_: None)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await feed.run()
+    assert store.ready.is_set() is (kind == HTTP_ROUTE)
+    assert set(store.children(KEY).refused) == ({HTTP_ROUTE} if kind == HTTP_ROUTE else set())
+
+
+async def test_a_kind_that_breaks_later_keeps_what_was_read(fed: Fed) -> None:
+    stream = Stream(HTTP_ROUTE, None)
+    store = Store([stream], lambda _: None)
+    store.listed(stream, (), 1)
+    store.set_aside(stream, ServerError("conversion webhook failed", status=500))
+    assert store.is_read(stream)
 
 
 async def test_a_stream_that_fails_is_listed_anew(fed: Fed, play: Callable[..., Streams]) -> None:

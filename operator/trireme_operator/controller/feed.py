@@ -23,8 +23,19 @@ from kopf._cogs.clients.watching import watch_objs
 from kopf._cogs.structs.references import NamespaceName
 
 from trireme_operator.api.labels import LABEL_CLUSTER, MANAGED_BY
+from trireme_operator.controller.scope import OPTIONAL_KINDS
 from trireme_operator.controller.store import Store, Stream, Where
-from trireme_operator.kube import INFERENCE_CLUSTER, POD, ApiMissing, Forbidden, Kind, KubeApi, KubeError, Obj
+from trireme_operator.kube import (
+    INFERENCE_CLUSTER,
+    POD,
+    ApiMissing,
+    Forbidden,
+    Kind,
+    KubeApi,
+    KubeError,
+    Obj,
+    ServerError,
+)
 
 STREAM_SECONDS = 30
 """How long a stream lasts; what a silent one has swallowed comes with the next."""
@@ -106,6 +117,10 @@ class Feed:
                 looks, answered = 0, time.monotonic()
             except (KubeError, APIError, aiohttp.ClientError, OSError) as error:
                 structlog.get_logger().warning("Watching failed", kind=str(self.stream.kind), reason=str(error))
+                if isinstance(error, ServerError) and self.stream.kind in OPTIONAL_KINDS:
+                    # The server is there, and this kind is broken (its conversion, say): nothing waits for it.
+                    answered = time.monotonic()
+                    self.store.set_aside(self.stream, error)
                 if time.monotonic() - answered > GIVE_UP_SECONDS:
                     raise
                 looks = _QUICK_LOOKS

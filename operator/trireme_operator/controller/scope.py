@@ -37,6 +37,9 @@ CHILD_KINDS = (
     HTTP_ROUTE,
 )
 
+OPTIONAL_KINDS = frozenset({HTTP_ROUTE, POD_MONITOR})
+"""Kinds of other projects that groups run without."""
+
 
 @dataclass(frozen=True)
 class ChildError:

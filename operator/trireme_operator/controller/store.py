@@ -185,6 +185,11 @@ class Store:
         if news:
             self._tell_all()
 
+    def set_aside(self, stream: Stream, error: KubeError) -> None:
+        """The stream can't be read for now: nothing waits for its first list; what was read before still counts."""
+        if stream in self._unread or stream in self._refused:
+            self.refused(stream, error)
+
     def is_read(self, stream: Stream) -> bool:
         """Whether the stream was listed and is served."""
         return stream not in self._unread | self._unserved and stream not in self._refused
