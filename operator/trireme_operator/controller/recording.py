@@ -1,16 +1,16 @@
 """The API with a memory: every write is remembered in the store as the API server answered it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable
 
 from trireme_operator.controller.store import KINDS, Store
-from trireme_operator.kube import Kind, KubeApi, NotFound, Obj, Page
+from trireme_operator.kube import Kind, KubeApi, NotFound, Obj, Reading
 
 
-class RecordingApi:
+class RecordingApi(Reading):
     """A `KubeApi` that tells the store of what it read and wrote; kinds that are not kept there just pass."""
 
     def __init__(self, api: KubeApi, store: Store) -> None:
-        self._api = api
+        super().__init__(api)
         self._store = store
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Obj:
@@ -25,27 +25,12 @@ class RecordingApi:
             self._store.see(kind, None, live)
         return live
 
-    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "") -> list[Obj]:
-        """See `KubeApi.list`."""
-        return await self._api.list(kind, namespace, labels=labels)
-
-    def pages(
-        self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False
-    ) -> AsyncIterator[Page]:
-        """See `KubeApi.pages`."""
-        return self._api.pages(kind, namespace, labels=labels, metadata_only=metadata_only)
-
     async def apply(
         self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
     ) -> Obj:
         """See `KubeApi.apply`."""
-        if kind not in KINDS:
-            return await self._api.apply(kind, obj, manager=manager, force=force, subresource=subresource)
-        metadata = obj["metadata"]
-        with self._store.writing(kind, (metadata["namespace"], metadata["name"])):
-            live = await self._api.apply(kind, obj, manager=manager, force=force, subresource=subresource)
-            self._store.wrote(kind, live)
-        return live
+        applying = self._api.apply(kind, obj, manager=manager, force=force, subresource=subresource)
+        return await self._recorded(kind, obj, applying)
 
     async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
         """See `KubeApi.patch_status`."""
@@ -53,13 +38,7 @@ class RecordingApi:
 
     async def merge(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
         """See `KubeApi.merge`."""
-        if kind not in KINDS:
-            return await self._api.merge(kind, obj, manager=manager)
-        metadata = obj["metadata"]
-        with self._store.writing(kind, (metadata["namespace"], metadata["name"])):
-            live = await self._api.merge(kind, obj, manager=manager)
-            self._store.wrote(kind, live)
-        return live
+        return await self._recorded(kind, obj, self._api.merge(kind, obj, manager=manager))
 
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
         """See `KubeApi.delete`."""
@@ -71,3 +50,13 @@ class RecordingApi:
             raise
         if kind in KINDS:
             self._store.ending(kind, (namespace, name), uid)
+
+    async def _recorded(self, kind: Kind, obj: Obj, writing: Awaitable[Obj]) -> Obj:
+        """The answer to a write of `obj`, which is not under way before the store knows of it."""
+        if kind not in KINDS:
+            return await writing
+        metadata = obj["metadata"]
+        with self._store.writing(kind, (metadata["namespace"], metadata["name"])):
+            live = await writing
+            self._store.wrote(kind, live)
+        return live

@@ -36,6 +36,7 @@ from trireme_operator.kube.kinds import (
 )
 from trireme_operator.kube.lease import Claim, Lease
 from trireme_operator.kube.protocol import CallObserverFn, KubeApi, Obj, Page
+from trireme_operator.kube.reading import Reading
 from trireme_operator.kube.user import KubeconfigError, UserApi, connect_user
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "NotLeading",
     "Obj",
     "Page",
+    "Reading",
     "ServerError",
     "TooManyRequests",
     "Unauthorized",

@@ -9,13 +9,14 @@ The clock goes on while the process is stopped or the machine suspended (CLOCK_B
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 
 from trireme_operator.kube.kinds import Kind
-from trireme_operator.kube.protocol import KubeApi, Obj, Page
+from trireme_operator.kube.protocol import KubeApi, Obj
+from trireme_operator.kube.reading import Reading
 
 
 class NotLeading(Exception):  # noqa: N818 - nothing failed: the call was not made
@@ -56,26 +57,12 @@ class Fence:
             raise NotLeading("this process does not hold the Lease (any more), so it writes nothing")
 
 
-class FencedApi:
+class FencedApi(Reading):
     """A `KubeApi` that begins no write while its fence is closed: it raises NotLeading. Reads pass."""
 
     def __init__(self, api: KubeApi, fence: Fence) -> None:
-        self._api = api
+        super().__init__(api)
         self._fence = fence
-
-    async def get(self, kind: Kind, namespace: str, name: str) -> Obj:
-        """See `KubeApi.get`."""
-        return await self._api.get(kind, namespace, name)
-
-    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "") -> list[Obj]:
-        """See `KubeApi.list`."""
-        return await self._api.list(kind, namespace, labels=labels)
-
-    def pages(
-        self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False
-    ) -> AsyncIterator[Page]:
-        """See `KubeApi.pages`."""
-        return self._api.pages(kind, namespace, labels=labels, metadata_only=metadata_only)
 
     async def apply(
         self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
