@@ -10,7 +10,7 @@ import pytest
 from tests.unit.controller_samples import NAMESPACE
 from tests.unit.fake_kube import error
 from tests.unit.models import SMOLLM2
-from tests.unit.test_controller_reconcile import World
+from tests.unit.reconcile_world import World
 from trireme_operator.controller.reconcile import RESYNC_SECONDS, UNSETTLED_SECONDS
 from trireme_operator.kube import CONFIG_MAP, LEADER_WORKER_SET, Forbidden, Kind, NotFound
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_controller_reconcile import World
+from tests.unit.reconcile_world import World
 from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.controller_samples import NAMESPACE
-from tests.unit.test_controller_reconcile import World
+from tests.unit.reconcile_world import World
 from trireme_operator.api import Violation
 from trireme_operator.api.labels import ANNOTATION_ACCEPTED, ANNOTATION_RENDERING, ANNOTATION_REVISION
 from trireme_operator.kube import (
