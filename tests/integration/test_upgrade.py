@@ -33,6 +33,7 @@ from trireme_operator.kube import (
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
+    SERVICE,
     NotFound,
     Obj,
 )
@@ -88,7 +89,7 @@ class Cluster:
             await operator.ready()
             await until(lambda: self._told(newer=False), seconds=60)
             await until(lambda: self._at_rest(operator), seconds=60)
-            assert await self._all_accepted()
+            assert await self.all_accepted()
             yield
 
     @contextlib.asynccontextmanager
@@ -113,10 +114,15 @@ class Cluster:
         await asyncio.sleep(1)
         return before == await looks() >= len(await self.resources())
 
-    async def _all_accepted(self) -> bool:
+    async def all_accepted(self) -> bool:
         conditions = [live["status"]["conditions"] for live in (await self.resources()).values()]
         accepted = [item["status"] for each in conditions for item in each if item["type"] == "Accepted"]
         return len(accepted) == len(conditions) and set(accepted) == {"True"}
+
+    async def observed(self) -> bool:
+        """Whether each status is of its resource's generation."""
+        states = (await self.resources()).values()
+        return all(live["status"].get("observedGeneration") == live["metadata"]["generation"] for live in states)
 
     async def _told(self, *, newer: bool) -> bool:
         """Whether each status is of its generation and from that operator: only the newer one names revisions."""
@@ -166,7 +172,7 @@ async def test_an_upgrade_and_a_downgrade_restart_nothing(cluster: Cluster, prev
     for obj in wanted:
         await cluster.hands.create(INFERENCE_CLUSTER, obj)
     async with cluster.older():
-        pass
+        await it_works_on_under_the_newer_crd(cluster)
     sets, revisions = await cluster.sets(), await cluster.revisions()
     assert len(revisions) == len(wanted)
     assert len(sets) == sum(len(obj["spec"].get("zones") or [None]) for obj in wanted)
@@ -183,6 +189,26 @@ async def test_an_upgrade_and_a_downgrade_restart_nothing(cluster: Cluster, prev
     async with cluster.older():
         assert await cluster.sets() == sets
         assert await cluster.revisions() == revisions
+
+
+async def it_works_on_under_the_newer_crd(cluster: Cluster) -> None:
+    """Between the two commands of an upgrade: the newer CRD is there, the earlier operator still does the work."""
+    await cluster.hands.install(our_crds())
+    edit = {"spec": {"service": {"annotations": [{"name": "edited", "value": "between"}]}}}
+    for name in await cluster.resources():
+        await cluster.hands.merge(INFERENCE_CLUSTER, NAMESPACE, name, edit)
+
+    async def followed() -> bool:
+        services = {
+            obj["metadata"]["name"]: obj["metadata"] for obj in await cluster.hands.api.list(SERVICE, NAMESPACE)
+        }
+        return await cluster.observed() and all(
+            services[f"{name}-http"].get("annotations", {}).get("edited") == "between"
+            for name in await cluster.resources()
+        )
+
+    await until(followed)
+    assert await cluster.all_accepted()
 
 
 async def repairs_use_the_stored_template(cluster: Cluster, sets: Sets, revisions: dict[str, Obj]) -> None:

@@ -48,6 +48,21 @@ def test_it_is_far_below_the_limit_of_200_kilobytes() -> None:
     assert len(json.dumps(crd())) < 150_000
 
 
+def test_the_server_stores_no_default_of_a_field_that_came_after_the_first_release() -> None:
+    """An operator of release 0.1.0 refuses what it does not know: this list gets shorter or stays."""
+    minimal = {"spec": {"model": {"source": "hf://org/model"}, "zones": [{"name": "zone-a"}], "gateway": {}}}
+    assert with_defaults(schema(), minimal)["spec"] == {
+        "model": {"source": "hf://org/model"},
+        "engine": {"image": "vllm/vllm-openai:v0.33.0", "config": {}},
+        "parallelism": {"tensor": 1, "pipeline": 1},
+        "accelerator": {"resource": "nvidia.com/gpu"},
+        "resources": {"requests": {}, "limits": {}, "sharedMemory": "8Gi"},
+        "zones": [{"name": "zone-a", "weight": 100}],
+        "service": {"type": "ClusterIP"},
+        "gateway": {"paths": ["/v1"]},
+    }
+
+
 @pytest.mark.parametrize(("path", "node"), [pytest.param(*pair, id=pair[0] or "root") for pair in nodes(schema())])
 def test_every_node_is_structural(path: str, node: dict[str, Any]) -> None:
     assert not {"$ref", "$defs", "anyOf", "oneOf", "allOf", "nullable", "title"} & set(node)

@@ -37,6 +37,12 @@ ANY_FIELDS: Final[dict[str, JsonValue]] = {"x-kubernetes-preserve-unknown-fields
 ATOMIC: Final[dict[str, JsonValue]] = {"x-kubernetes-list-type": "atomic"}
 
 
+# A default that the API server does not write into stored resources. Whatever it writes, an operator of an earlier
+# release meets in every resource as a field that it does not know, and refuses: so each field that came after 0.1.0
+# in an object that is always there keeps its default to itself.
+UNSTORED_DEFAULT: Final[dict[str, JsonValue]] = {"x-trireme-unstored-default": True}
+
+
 def map_by(*keys: str) -> dict[str, JsonValue]:
     """What makes a list one whose items are told apart, and merged, by these fields."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}

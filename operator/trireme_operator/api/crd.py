@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from trireme_operator.api.base import UNSTORED_DEFAULT
 from trireme_operator.api.resource import GROUP, KIND, PLURAL, VERSION, InferenceCluster, Spec
 from trireme_operator.api.rules import RULES
 from trireme_operator.api.status import Status
@@ -32,7 +33,17 @@ _KEPT: Final = (
     "maxProperties",
     "required",
 )
-_DROPPED: Final = ("title", "additionalProperties", "$defs", "properties", "items", "anyOf", "$ref", "readOnly")
+_DROPPED: Final = (
+    "title",
+    "additionalProperties",
+    "$defs",
+    "properties",
+    "items",
+    "anyOf",
+    "$ref",
+    "readOnly",
+    *UNSTORED_DEFAULT,
+)
 _COLUMNS: Final = (
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', "Everything asked for is there"),
     ("Zones", "string", ".status.zonesReady", "Zones with a ready group, of those that should have one"),
@@ -137,7 +148,7 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     result = {key: value for key, value in node.items() if key in _KEPT or key.startswith("x-kubernetes-")}
     if "description" in result:
         result["description"] = " ".join(result["description"].split())
-    _default(result)
+    _default(result, stored=UNSTORED_DEFAULT.keys().isdisjoint(node))
     if "properties" in node:
         result["properties"] = {name: _structural(child, definitions) for name, child in node["properties"].items()}
     if isinstance(node.get("additionalProperties"), dict):
@@ -149,12 +160,12 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     return result
 
 
-def _default(node: Schema) -> None:
+def _default(node: Schema, *, stored: bool) -> None:
     """Keep a default that says something: objects get theirs from their fields, absent lists are empty anyway."""
     default = node.get("default")
     if isinstance(default, dict):
         node["default"] = {}
-    elif default is None or default == []:
+    if not stored or default is None or default == []:
         node.pop("default", None)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
-from trireme_operator.api.base import Model, map_by
+from trireme_operator.api.base import UNSTORED_DEFAULT, Model, map_by
 from trireme_operator.api.selectors import LabelKey, LabelValue
 
 
@@ -29,10 +30,10 @@ class Label(Model):
 class Monitoring(Model):
     """Metrics for Prometheus: the engine's of each serving pod, the launcher's of every pod."""
 
-    pod_monitor: PodMonitorMode = PodMonitorMode.AUTO
-    """Whether there is a PodMonitor, by which the Prometheus Operator finds the pods. `Auto`: where that API is
-    installed, now or later. `Always`: while it is not, the condition `Accepted` is false and says so; the pods run all
-    the same. `Never`: no PodMonitor."""
+    pod_monitor: Annotated[PodMonitorMode, Field(json_schema_extra=UNSTORED_DEFAULT)] = PodMonitorMode.AUTO
+    """Whether there is a PodMonitor, by which the Prometheus Operator finds the pods. `Auto` (the default): where that
+    API is installed, now or later. `Always`: while it is not, the condition `Accepted` is false and says so; the pods
+    run all the same. `Never`: no PodMonitor."""
 
     pod_monitor_labels: list[Label] = Field(default_factory=list, max_length=16, json_schema_extra=map_by("name"))
     """Labels of the PodMonitor, for a Prometheus that takes only PodMonitors with certain labels, such as `release:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trireme_operator.api.base import Model
+from trireme_operator.api.base import UNSTORED_DEFAULT, Model
 from trireme_operator.api.quantity import Quantity
 
 
@@ -30,12 +30,12 @@ class Parallelism(Model):
     pipeline: Annotated[int, Field(ge=1, le=128)] = 1
     """Stages that the layers are cut into (pipeline parallelism)."""
 
-    data: Annotated[int, Field(ge=1, le=512)] = 1
+    data: Annotated[int, Field(ge=1, le=512, json_schema_extra=UNSTORED_DEFAULT)] = 1
     """Replicas inside a group (data parallelism), each of tensor x pipeline ranks. Meant for mixture-of-experts
     models, whose replicas step together and share the experts. Copies of a dense model are better made with
-    `replicas`, as each of these fails alone."""
+    `replicas`, as each of these fails alone. Default: 1."""
 
-    expert: bool = False
+    expert: Annotated[bool, Field(json_schema_extra=UNSTORED_DEFAULT)] = False
     """Spread the experts of a mixture-of-experts model over all tensor x data ranks of a pipeline stage, instead of
     cutting each expert over the tensor ranks (`--enable-expert-parallel`). Default: false."""
 

@@ -12,6 +12,7 @@ from trireme_operator.api.base import (
     ATOMIC,
     DNS_LABEL_PATTERN,
     DNS_SUBDOMAIN_PATTERN,
+    UNSTORED_DEFAULT,
     LongText,
     Model,
     ShortText,
@@ -146,7 +147,7 @@ class Spec(Model):
     """Who may connect to the pods. Absent: no NetworkPolicy. It takes effect where the cluster's network plugin
     enforces NetworkPolicies."""
 
-    monitoring: Monitoring = Monitoring()
+    monitoring: Annotated[Monitoring, Field(json_schema_extra=UNSTORED_DEFAULT)] = Monitoring()
     """Metrics for Prometheus."""
 
     pod_template: PodTemplate | None = None

@@ -11,7 +11,10 @@ from trireme_operator.api.rule import Rule
 def _rules() -> Iterator[Rule]:
     yield Rule(
         where="spec.monitoring",
-        rule="self.podMonitor != 'Never' || !has(self.podMonitorLabels) || self.podMonitorLabels.size() == 0",
+        rule=(
+            "!has(self.podMonitor) || self.podMonitor != 'Never' || !has(self.podMonitorLabels)"
+            " || self.podMonitorLabels.size() == 0"
+        ),
         message="podMonitorLabels have no effect with podMonitor Never: remove them, or set podMonitor to Auto",
         field=".podMonitorLabels",
     )

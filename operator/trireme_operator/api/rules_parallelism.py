@@ -6,7 +6,8 @@ from typing import Final
 
 from trireme_operator.api.rule import Rule
 
-_TENSOR, _PIPELINE, _DATA = (f"self.parallelism.{name}" for name in ("tensor", "pipeline", "data"))
+_TENSOR, _PIPELINE = "self.parallelism.tensor", "self.parallelism.pipeline"
+_DATA = "(has(self.parallelism.data) ? self.parallelism.data : 1)"
 _REPLICA = f"({_TENSOR} * {_PIPELINE})"
 _RANKS = f"({_TENSOR} * {_PIPELINE} * {_DATA})"
 _GIVEN = "self.accelerator.perPod"
@@ -112,7 +113,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         where="spec",
-        rule=f"!self.parallelism.expert || {_TENSOR} > 1 || {_DATA} > 1",
+        rule=f"!has(self.parallelism.expert) || !self.parallelism.expert || {_TENSOR} > 1 || {_DATA} > 1",
         message=(
             "parallelism.expert spreads experts over tensor x data ranks, and both are 1: raise one of them or remove"
             " expert"

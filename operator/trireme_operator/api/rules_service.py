@@ -64,7 +64,7 @@ def _rules() -> Iterator[Rule]:
     )
     yield Rule(
         where=_WHERE,
-        rule="!has(self.sessionAffinitySeconds) || self.sessionAffinity == 'ClientIP'",
+        rule="!has(self.sessionAffinitySeconds) || has(self.sessionAffinity) && self.sessionAffinity == 'ClientIP'",
         message="sessionAffinitySeconds needs sessionAffinity ClientIP: set it, or remove sessionAffinitySeconds",
         field=".sessionAffinitySeconds",
     )

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from trireme_operator.api.addresses import NO_RANGE, network
-from trireme_operator.api.base import ATOMIC, LongText, Model, map_by
+from trireme_operator.api.base import ATOMIC, UNSTORED_DEFAULT, LongText, Model, map_by
 from trireme_operator.api.selectors import LABEL_KEY_PATTERN
 from trireme_operator.api.violations import Violation
 
@@ -80,9 +80,10 @@ class Service(Model):
     `PreferSameNode` those on its own node. `PreferClose` is the older name of `PreferSameZone`, for clusters that do
     not know that one. Default: any group of any zone."""
 
-    session_affinity: SessionAffinity = SessionAffinity.NONE
+    session_affinity: Annotated[SessionAffinity, Field(json_schema_extra=UNSTORED_DEFAULT)] = SessionAffinity.NONE
     """`ClientIP`: connections of one address go to the same group, as long as it is ready, so that its prefix cache is
-    of use. Behind a gateway or proxy all clients have the same address. `None`: any group for each connection."""
+    of use. Behind a gateway or proxy all clients have the same address. `None` (the default): any group for each
+    connection."""
 
     session_affinity_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
     """How long an address is remembered after its last connection, in seconds. Default: 10800. With `sessionAffinity:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trireme_operator.api.base import LABEL_VALUE_PATTERN, Model
+from trireme_operator.api.base import LABEL_VALUE_PATTERN, UNSTORED_DEFAULT, Model
 
 
 class ZoneState(StrEnum):
@@ -36,6 +36,6 @@ class Zone(Model):
     the same part of its share; one that has none gets nothing while another zone has one. With `autoscaling` a zone
     gets its whole share from minReplicas ready groups on. 0: no traffic."""
 
-    state: ZoneState = ZoneState.ACTIVE
-    """`Active`: the zone has its groups. `Disabled`: the zone gets no traffic, then its groups are ended, and requests
-    that run are finished first; nothing else of the zone changes, and `Active` brings the groups back."""
+    state: Annotated[ZoneState, Field(json_schema_extra=UNSTORED_DEFAULT)] = ZoneState.ACTIVE
+    """`Active` (the default): the zone has its groups. `Disabled`: the zone gets no traffic, then its groups are ended,
+    and requests that run are finished first; nothing else of the zone changes, and `Active` brings the groups back."""
