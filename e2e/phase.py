@@ -17,6 +17,8 @@ LATE = 124
 """The status of a phase that took longer than its limit, as of timeout(1)."""
 ENDING_SECONDS = 30
 _LAST_WORDS_SECONDS = 5
+_HEARS_INTERRUPTS = ("env", "--default-signal=INT")
+"""What a shell starts in the background ignores SIGINT, and so does every program below it. (GNU coreutils 8.31.)"""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Running:
         self._started = time.monotonic()
         self._kept = log.open("w")
         self._process = subprocess.Popen(
-            [*phase.argv],
+            [*_HEARS_INTERRUPTS, *phase.argv],
             cwd=folder,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **phase.environment},
             stdin=subprocess.DEVNULL,
