@@ -15,8 +15,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -25,150 +25,66 @@ from rich.table import Table
 
 from e2e import host, results
 from e2e.cluster import local
-from e2e.phase import Phase, Running
+from e2e.lanes import ROOT, Lanes, Outcome
+from e2e.phase import Phase
 from e2e.progress import console
 from e2e.results import Results
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "test"
+# In the order written: the tests share a cluster.
+_END_TO_END = ("-m", "e2e", "-p", "no:randomly")
 _LOCAL_CLUSTER = "e2e/tests/test_local_cluster.py"
 _NAMED = 10
 _NAME_WIDTH = 300
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a phase ended. ``status`` is None when it was left out because something it needs failed."""
-
-    phase: Phase
-    status: int | None
-    seconds: float = 0.0
-    results: Results = field(default_factory=Results)
-
-    @property
-    def good(self) -> bool:
-        return self.status == 0
-
-
 def phases(folder: Path) -> tuple[Phase, ...]:
-    """What the gate runs, in order. The limits are some times what a cold machine with two cores needs."""
-    python = sys.executable
-    pytest = (python, "-m", "pytest")
+    """What the gate runs: the cluster's way in one lane, in another what needs processors more than a cluster.
+
+    The limits are some times what a cold machine with two cores needs.
+    """
     return (
         Phase(
             "check", ("make", "check", f"RESULTS={folder}"), 1800, tests=("unit.xml", "processes.xml", "launchers.xml")
         ),
         # All programs before any test that stands on them: a test has no time for a compiler.
-        Phase("programs", (python, "-m", "e2e.toolchain", "build"), 3600),
-        Phase("images", (python, "-m", "e2e.images", "build"), 3600, needs=("programs",)),
-        Phase(
-            "integration",
-            (
-                *pytest,
-                "-m",
-                "integration",
-                "-n",
-                "2",
-                "--dist",
-                "loadfile",
-                f"--junitxml={folder / 'integration.xml'}",
-                "tests",
-            ),
-            1800,
-            needs=("programs",),
-            tests=("integration.xml",),
-        ),
-        *((_local_cluster(pytest, folder),) if local.usable() else ()),
-        Phase("cluster", (python, "-m", "e2e.cluster", "up"), 1800, needs=("images",)),
-        Phase("components", (python, "-m", "e2e.up"), 1800, needs=("cluster",)),
-        Phase(
-            "e2e",
-            # In the order written: the first tests want a cluster on which nothing is served yet.
-            (*_e2e(pytest, folder / "e2e.xml"), f"--ignore={_LOCAL_CLUSTER}", "e2e/tests"),
-            3600,
-            needs=("components",),
-            tests=("e2e.xml",),
-        ),
-        Phase(
-            "engine",
-            # The first start of the engine's image in a pod and the import of vLLM take a minute on a busy machine, a
-            # group of two pods some minutes.
-            (*pytest, "-m", "engine", "--timeout=400", f"--junitxml={folder / 'engine.xml'}", "tests"),
-            1500,
-            needs=("components",),
-            tests=("engine.xml",),
-            environment={"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")},
-        ),
-        Phase("down", (python, "-m", "e2e.cluster", "down"), 600, always=True),
+        Phase("programs", (sys.executable, "-m", "e2e.toolchain", "build"), 3600),
+        Phase("images", (sys.executable, "-m", "e2e.images", "build"), 3600, needs=("programs",)),
+        *_beside_the_cluster(folder),
+        Phase("cluster", (sys.executable, "-m", "e2e.cluster", "up"), 1800, needs=("images",)),
+        Phase("components", (sys.executable, "-m", "e2e.up"), 1800, needs=("cluster",)),
+        *_on_the_cluster(folder),
+        Phase("down", (sys.executable, "-m", "e2e.cluster", "down"), 600, always=True),
     )
 
 
-def _local_cluster(pytest: tuple[str, ...], folder: Path) -> Phase:
-    """A cluster of its own is taken apart and mostly waited for, so it goes beside tests that use no cluster."""
-    argv = (*_e2e(pytest, folder / "local-cluster.xml"), _LOCAL_CLUSTER)
-    return Phase("local-cluster", argv, 1800, needs=("images",), tests=("local-cluster.xml",), beside=True)
+def _beside_the_cluster(folder: Path) -> Iterator[Phase]:
+    # First, because it can run while a cold machine makes images.
+    workers = ("-n", "2", "--dist", "loadfile")
+    yield _tests(folder, "integration", "-m", "integration", *workers, "tests", needs=("programs",), lane="beside")
+    if local.usable():
+        # A cluster of its own, which is taken apart.
+        yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="beside")
+    # The first start of the engine's image in a pod and the import of vLLM take a minute on a busy machine, a group of
+    # two pods some minutes.
+    engine = _tests(folder, "engine", "-m", "engine", "--timeout=400", "tests", needs=("components",), lane="beside")
+    yield replace(engine, environment={"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")})
 
 
-def _e2e(pytest: tuple[str, ...], results_file: Path) -> tuple[str, ...]:
-    return (*pytest, "-m", "e2e", "-p", "no:randomly", "--durations=12", f"--junitxml={results_file}")
+def _on_the_cluster(folder: Path) -> Iterator[Phase]:
+    """First what takes the platform apart, then an autoscaler's rounds, which are minutes, beside all the rest."""
+    apart = ("e2e/tests/test_late_apis.py", "e2e/tests/test_components.py")
+    rounds = "e2e/tests/test_autoscaling.py"
+    rest = [f"--ignore={module}" for module in (_LOCAL_CLUSTER, *apart, rounds)]
+    yield _tests(folder, "platform", *_END_TO_END, *apart, needs=("components",))
+    yield _tests(folder, "autoscaling", *_END_TO_END, rounds, needs=("platform",), lane="autoscaling")
+    yield _tests(folder, "e2e", *_END_TO_END, *rest, "e2e/tests", needs=("platform",))
 
 
-def run_all(chosen: Sequence[Phase], folder: Path, *, rescue: Callable[[Path], None] | None = None) -> list[Outcome]:
-    """Run the phases in order. Before the last one after a failure, ``rescue`` may save what it destroys."""
-    done: list[Outcome] = []
-    lost: set[str] = set()
-    for together in _side_by_side(chosen):
-        left_out = [phase for phase in together if not phase.always and lost.intersection(phase.needs)]
-        for phase in left_out:
-            console.rule(f"{phase.name}: left out, it needs {', '.join(sorted(lost.intersection(phase.needs)))}")
-        if lost and rescue is not None and any(phase.always for phase in together):
-            rescue(folder / "cluster")
-        ran = run([phase for phase in together if phase not in left_out], folder)
-        done += [*(Outcome(phase, None) for phase in left_out), *ran]
-        lost.update(outcome.phase.name for outcome in done if not outcome.good)
-    return done
-
-
-def _side_by_side(chosen: Sequence[Phase]) -> Iterator[list[Phase]]:
-    """The phases in order, those that run at the same time together."""
-    together: list[Phase] = []
-    for phase in chosen:
-        if together and not phase.beside:
-            yield together
-            together = []
-        together.append(phase)
-    if together:
-        yield together
-
-
-def run(together: Sequence[Phase], folder: Path) -> list[Outcome]:
-    """Run phases at the same time; none outlives this call."""
-    started: list[Running] = []
-    try:
-        for phase in together:
-            console.rule(f"[bold]{phase.name}[/]")
-            console.print(f"$ {' '.join(phase.argv)}", style="dim", markup=False)
-            for file in phase.tests:
-                (folder / file).unlink(missing_ok=True)
-            started.append(Running(phase, folder / f"{phase.name}.log", folder=ROOT))
-        return [_outcome(running, folder) for running in started]
-    except BaseException:
-        for running in started:
-            running.stop()
-        raise
-
-
-def _outcome(running: Running, folder: Path) -> Outcome:
-    phase = running.phase
-    if phase.beside:
-        console.rule(f"[bold]{phase.name}[/], which ran meanwhile")
-    status, seconds = running.finish()
-    files = [folder / file for file in phase.tests]
-    missing = [file.name for file in files if not file.exists()]
-    if status == 0 and missing:
-        console.print(f"{phase.name} said that all is well and left no {', '.join(missing)}: its tests did not run")
-        status = 1
-    return Outcome(phase, status, seconds, results.read(files))
+def _tests(folder: Path, name: str, *words: str, needs: tuple[str, ...], lane: str = "") -> Phase:
+    file = f"{name}.xml"
+    argv = (sys.executable, "-m", "pytest", "--durations=12", f"--junitxml={folder / file}", *words)
+    return Phase(name, argv, 1800, needs=needs, tests=(file,), lane=lane)
 
 
 def total(outcomes: Sequence[Outcome]) -> Results:
@@ -255,12 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     try:
         _ensure_compiler()
-        outcomes = run_all(chosen, FOLDER, rescue=_rescue)
+        outcomes = Lanes(chosen, FOLDER, rescue=_rescue).run()
     except KeyboardInterrupt:
         console.print("Interrupted: taking the cluster down")
-        for phase in chosen:
-            if phase.always:
-                run([phase], FOLDER)
+        Lanes([phase for phase in chosen if phase.always], FOLDER).run()
         return 130
     return report(outcomes, FOLDER, strict=os.environ.get("CI") == "true", seconds=time.monotonic() - started)
 

@@ -34,10 +34,14 @@ class Phase:
     """Result files in the gate's folder that it writes."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to this process's own."""
-    beside: bool = False
-    """Runs at the same time as the phase before it; what it says is shown when it is done."""
+    lane: str = ""
+    """Phases of one lane run one after the other. What is said beside the first lane is shown when it is done."""
     always: bool = False
-    """Runs whatever happened before."""
+    """Runs whatever happened before, when nothing else runs any more."""
+
+    @property
+    def beside(self) -> bool:
+        return bool(self.lane)
 
 
 class Running:
@@ -66,6 +70,13 @@ class Running:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
+    def is_over(self) -> bool:
+        """Whether it has ended, or should have."""
+        return self._process.poll() is not None or self._left() <= 0
+
+    def _left(self) -> float:
+        return self._started + self.phase.limit_seconds - time.monotonic()
+
     def finish(self) -> tuple[int, float]:
         """Wait; returns its status (124 after its limit) and the seconds it took.
 
@@ -73,7 +84,7 @@ class Running:
         """
         late = ""
         try:
-            status = self._process.wait(max(0.0, self._started + self.phase.limit_seconds - time.monotonic()))
+            status = self._process.wait(max(0.0, self._left()))
         except subprocess.TimeoutExpired:
             self._end()
             status, late = LATE, f"ended after {self.phase.limit_seconds} s, its limit\n"

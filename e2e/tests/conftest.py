@@ -5,6 +5,7 @@ The tests never start or choose anything outside it: ``e2e.cluster`` hands out o
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -18,11 +19,11 @@ from e2e.demo import __main__ as demo
 
 ORDER = (
     "test_late_apis",  # removes APIs, so nothing may be served yet
+    "test_components",  # installs them again and again
     "test_conditions",  # meanwhile the real engine loads its models
     "test_engine",
-    "test_components",
     "test_local_cluster",
-    "test_autoscaling",  # needs metrics-server, which test_components has installed
+    "test_autoscaling",
     "test_reconcile",
     "test_disruption",  # drains nodes of its own pods, and moves one to another zone
     "test_upgrade",  # installs another version for a while
@@ -34,6 +35,12 @@ ORDER = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the modules; tests keep their order in their module. Raises ValueError for a module without a place."""
     items.sort(key=lambda item: ORDER.index(item.path.stem))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say at once why a test failed: the whole run takes minutes, and its cluster is worth a look while it stands."""
+    if report.failed:
+        print(f"\n{report.nodeid} ({report.when}), {time.strftime('%H:%M:%S')}\n{report.longreprtext}", flush=True)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 
 from e2e import gate, results
 from e2e.cluster import local
-from e2e.gate import Outcome
+from e2e.lanes import Lanes, Outcome
 from e2e.phase import ENDING_SECONDS, LATE, Phase, Running
 from e2e.results import Results
 
@@ -58,7 +58,7 @@ def test_a_failed_phase_stops_what_needs_it_and_nothing_else(tmp_path: Path) -> 
     note = f"open({str(marks)!r}, 'a').write('%s ')"
     rescued: list[bool] = []
 
-    outcomes = gate.run_all(
+    outcomes = Lanes(
         [
             python("broken", "raise SystemExit(3)"),
             python("independent", note % "independent"),
@@ -68,7 +68,7 @@ def test_a_failed_phase_stops_what_needs_it_and_nothing_else(tmp_path: Path) -> 
         ],
         tmp_path,
         rescue=lambda _folder: rescued.append("down" not in marks.read_text()),
-    )
+    ).run()
 
     assert [outcome.status for outcome in outcomes] == [3, 0, None, None, 0]
     assert marks.read_text() == "independent down "
@@ -76,17 +76,17 @@ def test_a_failed_phase_stops_what_needs_it_and_nothing_else(tmp_path: Path) -> 
 
 
 def test_nothing_is_collected_when_all_is_well(tmp_path: Path) -> None:
-    outcomes = gate.run_all(
+    outcomes = Lanes(
         [python("fine", ""), python("down", "", always=True)],
         tmp_path,
         rescue=lambda _folder: pytest.fail("there is nothing to rescue"),
-    )
+    ).run()
 
     assert all(outcome.good for outcome in outcomes)
 
 
 def test_what_a_phase_says_is_shown_and_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    gate.run_all([python("talk", "import sys; print('out'); print('err', file=sys.stderr)")], tmp_path)
+    Lanes([python("talk", "import sys; print('out'); print('err', file=sys.stderr)")], tmp_path).run()
 
     assert sorted((tmp_path / "talk.log").read_text().split()) == ["err", "out"]
     assert "out" in capfd.readouterr().out
@@ -135,13 +135,13 @@ def test_two_phases_run_at_the_same_time_and_what_the_second_says_comes_whole(
     )
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
 
-    outcomes = gate.run_all(
+    outcomes = Lanes(
         [
             python("one", meet.format(here=first, there=second)),
-            replace(python("two", meet.format(here=second, there=first)), beside=True),
+            replace(python("two", meet.format(here=second, there=first)), lane="beside"),
         ],
         tmp_path,
-    )
+    ).run()
 
     assert [outcome.status for outcome in outcomes] == [0, 0]
     assert [(tmp_path / f"{name}.log").read_text() for name in ("one", "two")] == ["met\n", "met\n"]
@@ -151,28 +151,50 @@ def test_two_phases_run_at_the_same_time_and_what_the_second_says_comes_whole(
 def test_an_interrupt_ends_every_phase_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pid = tmp_path / "pid"
 
-    def interrupted(_: Running) -> tuple[int, float]:
+    def interrupted(_: Running) -> bool:
         deadline = time.monotonic() + 20
         while not pid.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Running, "finish", interrupted)
+    monkeypatch.setattr(Running, "is_over", interrupted)
     code = (
         f"import os, time; f = open({str(pid) + '.new'!r}, 'w'); f.write(str(os.getpid())); f.close();"
         f"os.rename(f.name, {str(pid)!r}); time.sleep(600)"
     )
 
     with pytest.raises(KeyboardInterrupt):
-        gate.run([python("one", "import time; time.sleep(600)"), replace(python("two", code), beside=True)], tmp_path)
+        Lanes(
+            [python("one", "import time; time.sleep(600)"), replace(python("two", code), lane="beside")], tmp_path
+        ).run()
 
     assert not _alive(int(pid.read_text()))
+
+
+def test_phases_of_one_lane_follow_each_other_and_wait_for_what_they_need(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    note = f"import time; time.sleep(%s); open({str(marks)!r}, 'a').write('%s ')"
+
+    Lanes(
+        [
+            python("slow", note % (0.6, "slow")),
+            replace(python("needs-slow", note % (0, "needs-slow"), needs=("slow",)), lane="beside"),
+            replace(python("quick", note % (0, "quick")), lane="beside"),
+            replace(python("third", note % (0, "third"), needs=("a phase that was not chosen",)), lane="third"),
+            python("last", note % (0, "last"), always=True),
+        ],
+        tmp_path,
+    ).run()
+
+    order = marks.read_text().split()
+    assert order[0] == "third"
+    assert order[1:] == ["slow", "needs-slow", "quick", "last"], "a lane keeps its order, also while it waits"
 
 
 def test_tests_that_silently_did_not_run_are_a_failure(tmp_path: Path) -> None:
     phase = Phase("unit", (sys.executable, "-c", ""), 30, tests=("unit.xml",))
 
-    (outcome,) = gate.run_all([phase], tmp_path)
+    (outcome,) = Lanes([phase], tmp_path).run()
 
     assert outcome.status == 1
 
@@ -250,8 +272,8 @@ def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down(
     names = [phase.name for phase in gate.phases(Path("build/test"))]
 
     own = ["local-cluster"] if root else []
-    served = ["cluster", "components", "e2e", "engine", "down"]
-    assert names == ["check", "programs", "images", "integration", *own, *served]
+    served = ["cluster", "components", "platform", "autoscaling", "e2e", "down"]
+    assert names == ["check", "programs", "images", "integration", *own, "engine", *served]
     assert [phase.name for phase in gate.phases(Path("build/test")) if phase.always] == ["down"]
 
 
