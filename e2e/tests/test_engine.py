@@ -28,6 +28,8 @@ def serving(cluster: Cluster, kube: Api) -> Iterator[str]:
     service = run.gateway_service(kube)["metadata"]
     with reach.forward(cluster, namespace=service["namespace"], target=f"service/{service['name']}", port=80) as url:
         yield url
+    # Seven processes of vLLM hold memory that the tests after these need.
+    cluster.kubectl("delete", "inferenceclusters", *SAMPLES, "--namespace", run.NAMESPACE)
 
 
 @pytest.fixture(params=SAMPLES)
