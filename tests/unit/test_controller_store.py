@@ -1,6 +1,7 @@
 """The store: it never goes back, an own echo wakes nobody, and everything that others did wakes somebody."""
 
 import copy
+import json
 import random
 from collections import deque
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.controller_samples import NAMESPACE, pod, resource
 from tests.unit.fake_kube import FakeKube
 from tests.unit.stores import filled
-from trireme_operator.controller.compact import pack, trimmed, unpack
+from trireme_operator.controller.compact import Packer, trimmed
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.recording import RecordingApi
 from trireme_operator.controller.resync import compare
@@ -372,7 +373,26 @@ def test_of_a_pod_only_what_its_status_tells_is_kept() -> None:
     assert kept["spec"] == {"nodeName": "n1", "volumes": [{"image": {"reference": "models/llama:1"}}]}
     assert "managedFields" not in kept["metadata"]
     assert set(kept["status"]) == {"conditions", "containerStatuses"}
-    assert unpack(pack(kept)) == kept
+
+
+def test_what_was_packed_is_read_whatever_came_before_and_after_it() -> None:
+    packer = Packer()
+    objects: list[Obj] = [
+        {"metadata": {"name": f"{kind}-{number}"}, "spec": {str(kind): list(range(kind))}}
+        for kind in range(1, 40)
+        for number in range(3)
+    ]
+    packed = [packer.pack(obj) for obj in objects]
+    assert [packer.unpack(each) for each in packed] == objects
+
+
+def test_an_object_like_an_earlier_one_takes_next_to_nothing() -> None:
+    packer = Packer()
+    spec = {str(number): number * number for number in range(400)}
+    first, second = ({"metadata": {"name": name}, "spec": spec} for name in ("one", "two"))
+    packer.pack({"metadata": {"name": "of another shape"}})
+    packer.pack(first)
+    assert len(packer.pack(second)) < len(json.dumps(second)) / 50
 
 
 def test_every_child_kind_and_pods_are_kept() -> None:

@@ -1,7 +1,8 @@
 """Objects as they are kept in memory: what a reconcile reads of them, as compressed text.
 
-A LeaderWorkerSet of 8 kB takes 1.6 kB so, and 60 kB as the dicts it is read into; packing costs 0.03 ms, reading it
-again 0.08 ms.
+Objects of one kind are alike, so an earlier one is the dictionary of those that follow it: a LeaderWorkerSet of 8 kB
+takes 0.2 kB then (1.8 kB without, 60 kB as the dicts it is read into). Packing it takes 0.03 ms, reading it again
+0.08 ms.
 """
 
 import json
@@ -11,7 +12,13 @@ from typing import Any, cast
 from trireme_operator.kube import POD, Kind, Obj
 
 _LEVEL = 1
-"""More saves a tenth of the size and costs three times the time."""
+"""More saves little and costs twice the time."""
+_DICTIONARIES = 16
+"""At most, of one kind: its objects differ (with a status and without, one pod's and many's)."""
+_DICTIONARY_BYTES = 32_768
+"""As far back as zlib looks."""
+_ALIKE = 4
+"""An object that the newest dictionary makes no smaller than a quarter becomes the next one."""
 _POD_METADATA = (
     "name",
     "namespace",
@@ -40,14 +47,30 @@ def trimmed(kind: Kind, obj: Obj) -> Obj:
     return {**obj, "metadata": metadata}
 
 
-def pack(obj: Obj) -> bytes:
-    """The object as bytes."""
-    return zlib.compress(json.dumps(obj, separators=(",", ":")).encode(), _LEVEL)
+class Packer:
+    """Packs the objects of one kind. Only its own `unpack` reads what it packed: it has the dictionaries."""
 
+    def __init__(self) -> None:
+        self._dictionaries: list[bytes] = []
 
-def unpack(packed: bytes) -> Obj:
-    """The object again; a new one each time, so whoever asked may change it."""
-    return cast("Obj", json.loads(zlib.decompress(packed)))
+    def pack(self, obj: Obj) -> bytes:
+        """The object as bytes: the number of its dictionary, then compressed JSON."""
+        text = json.dumps(obj, separators=(",", ":")).encode()
+        packed = self._compressed(text) if self._dictionaries else text
+        if len(packed) * _ALIKE > len(text) and len(self._dictionaries) < _DICTIONARIES:
+            self._dictionaries.append(text[-_DICTIONARY_BYTES:])
+            packed = self._compressed(text)
+        return packed
+
+    def unpack(self, packed: bytes) -> Obj:
+        """The object again; a new one each time, so whoever asked may change it."""
+        reader = zlib.decompressobj(zdict=self._dictionaries[packed[0]])
+        return cast("Obj", json.loads(reader.decompress(packed[1:])))
+
+    def _compressed(self, text: bytes) -> bytes:
+        newest = len(self._dictionaries) - 1
+        writer = zlib.compressobj(_LEVEL, zdict=self._dictionaries[newest])
+        return bytes([newest]) + writer.compress(text) + writer.flush()
 
 
 def _pod_spec(spec: dict[str, Any]) -> Obj:

@@ -23,7 +23,7 @@ from sys import intern
 from typing import NamedTuple
 
 from trireme_operator.api.labels import LABEL_CLUSTER
-from trireme_operator.controller.compact import pack, trimmed, unpack
+from trireme_operator.controller.compact import Packer, trimmed
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.scope import CHILD_KINDS, Children
 from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, POD, Kind, KubeError, Obj
@@ -84,6 +84,7 @@ class Store:
         self._unserved: set[Stream] = set()
         self._refused: dict[Stream, KubeError] = {}
         self._objects: dict[Kind, dict[Where, _Entry]] = {kind: {} for kind in KINDS}
+        self._packers = {kind: Packer() for kind in KINDS}
         self._owned: dict[Key, set[tuple[Kind, str]]] = defaultdict(set)
         self._writes: dict[tuple[Kind, Where], _Write] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
@@ -93,7 +94,7 @@ class Store:
     def resource(self, key: Key) -> Obj | None:
         """The resource itself, status included; None when there is none."""
         entry = self._objects[INFERENCE_CLUSTER].get((key.namespace, key.name))
-        return None if entry is None else unpack(entry.packed)
+        return None if entry is None else self._packers[INFERENCE_CLUSTER].unpack(entry.packed)
 
     def resources(self) -> tuple[Key, ...]:
         """Every resource."""
@@ -104,7 +105,7 @@ class Store:
         objects: dict[Kind, dict[str, Obj]] = {kind: {} for kind in CHILD_KINDS}
         pods = []
         for kind, name in sorted(self._owned.get(key, ()), key=lambda item: item[1]):
-            obj = unpack(self._objects[kind][key.namespace, name].packed)
+            obj = self._packers[kind].unpack(self._objects[kind][key.namespace, name].packed)
             if kind == POD:
                 pods.append(obj)
             else:
@@ -232,9 +233,9 @@ class Store:
         """We deleted it; until its DELETED event comes, it stands as one that is being deleted."""
         entry = self._objects[kind].get(where)
         if entry is not None and entry.uid == uid:
-            obj = unpack(entry.packed)
+            obj = self._packers[kind].unpack(entry.packed)
             obj["metadata"].setdefault("deletionTimestamp", "requested")
-            entry.packed = pack(obj)
+            entry.packed = self._packers[kind].pack(obj)
 
     def absent(self, kind: Kind, where: Where) -> None:
         """A read of ours found nothing there."""
@@ -252,9 +253,8 @@ class Store:
             self._bury(former.uid, version)
         self._remove(kind, where)
         owners = _owners(kind, metadata)
-        entry = _Entry(
-            metadata["uid"], version, version if seen is None else seen, own, owners, pack(trimmed(kind, obj))
-        )
+        packed = self._packers[kind].pack(trimmed(kind, obj))
+        entry = _Entry(metadata["uid"], version, version if seen is None else seen, own, owners, packed)
         self._objects[kind][where] = entry
         if kind != INFERENCE_CLUSTER:
             for key in owners:
