@@ -52,7 +52,8 @@ def phases(folder: Path) -> tuple[Phase, ...]:
         Phase("images", (sys.executable, "-m", "e2e.images", "build"), 3600, needs=("programs",)),
         *_beside_the_cluster(folder),
         Phase("cluster", (sys.executable, "-m", "e2e.cluster", "up"), 1800, needs=("images",)),
-        Phase("components", (sys.executable, "-m", "e2e.up"), 1800, needs=("cluster",)),
+        # Trireme comes first, and meets the APIs that it works with as they are installed.
+        Phase("trireme", (sys.executable, "-m", "e2e.up", "--alone"), 1800, needs=("cluster",)),
         *_on_the_cluster(folder),
         Phase("down", (sys.executable, "-m", "e2e.cluster", "down"), 600, always=True),
     )
@@ -67,18 +68,22 @@ def _beside_the_cluster(folder: Path) -> Iterator[Phase]:
         yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="beside")
     # The first start of the engine's image in a pod and the import of vLLM take a minute on a busy machine, a group of
     # two pods some minutes.
-    engine = _tests(folder, "engine", "-m", "engine", "--timeout=400", "tests", needs=("components",), lane="beside")
+    engine = _tests(
+        folder, "engine", "-m", "engine", "--timeout=400", "tests", needs=("platform", "engine-image"), lane="beside"
+    )
     yield replace(engine, environment={"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")})
 
 
 def _on_the_cluster(folder: Path) -> Iterator[Phase]:
-    """First what takes the platform apart, then an autoscaler's rounds, which are minutes, beside all the rest."""
-    apart = ("e2e/tests/test_late_apis.py", "e2e/tests/test_components.py")
+    """First what installs the platform, then an autoscaler's rounds, which are minutes, beside all the rest."""
+    first = ("e2e/tests/test_late_apis.py", "e2e/tests/test_components.py")
     rounds = "e2e/tests/test_autoscaling.py"
-    rest = [f"--ignore={module}" for module in (_LOCAL_CLUSTER, *apart, rounds)]
-    yield _tests(folder, "platform", *_END_TO_END, *apart, needs=("components",))
-    yield _tests(folder, "autoscaling", *_END_TO_END, rounds, needs=("platform",), lane="autoscaling")
-    yield _tests(folder, "e2e", *_END_TO_END, *rest, "e2e/tests", needs=("platform",))
+    rest = [f"--ignore={module}" for module in (_LOCAL_CLUSTER, *first, rounds)]
+    loading = (sys.executable, "-m", "e2e.up", "--engine")
+    yield Phase("engine-image", loading, 1800, needs=("cluster",), lane="waiting")
+    yield _tests(folder, "platform", *_END_TO_END, *first, needs=("trireme",))
+    yield _tests(folder, "autoscaling", *_END_TO_END, rounds, needs=("platform",), lane="waiting")
+    yield _tests(folder, "e2e", *_END_TO_END, *rest, "e2e/tests", needs=("platform", "engine-image"))
 
 
 def _tests(folder: Path, name: str, *words: str, needs: tuple[str, ...], lane: str = "") -> Phase:

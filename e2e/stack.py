@@ -30,6 +30,13 @@ def up(cluster: Cluster, *, engine: str = "engine-cpu") -> None:
     install_trireme(cluster)
 
 
+def up_alone(cluster: Cluster) -> None:
+    """Bring up a cluster with Trireme and nothing that it works with; the images of all that are there."""
+    cluster.up()
+    load(cluster, *PART_IMAGES, *OWN_IMAGES)
+    install_trireme(cluster)
+
+
 def load(cluster: Cluster, *targets: str, nodes: tuple[str, ...] = ()) -> None:
     """Build the images of ``targets`` (cached) and put them on the nodes (all, unless named)."""
     for target, archive in images.build(*targets).items():

@@ -38,15 +38,12 @@ def generations(cluster: Cluster) -> dict[tuple[str, str], tuple[str, object]]:
     return found
 
 
-def test_a_second_installation_is_quick_and_changes_nothing(cluster: Cluster) -> None:
+def test_a_second_installation_changes_nothing(cluster: Cluster) -> None:
     components.install(cluster)
     before = generations(cluster)
-    started = time.monotonic()
     components.install(cluster)
-    took = time.monotonic() - started
     assert generations(cluster) == before
     assert ("Deployment", "envoy-gateway-system/envoy-gateway") in before
-    assert took < 10
 
 
 def test_an_installation_repairs_what_was_changed_by_hand(cluster: Cluster) -> None:

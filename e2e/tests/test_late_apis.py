@@ -1,7 +1,7 @@
-"""LeaderWorkerSet and the Gateway API installed after the operator, and removed again: conditions, never a crash.
+"""LeaderWorkerSet and the Gateway API installed after the operator: conditions, never a crash.
 
-Runs first, on a cluster where nothing is served yet: removing a CRD removes every object of its kind, so the models
-that the next modules need begin to load when LeaderWorkerSet is there for good.
+Runs first, on a cluster where nothing is served yet. Where they are installed they are removed before, and with a CRD
+every object of its kind.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ def test_leaderworkerset_installed_after_the_operator_is_picked_up(cluster: Clus
     resources.wait_for(kube, namespace, "early", "Ready", seconds=60)
 
 
-@pytest.mark.usefixtures("engine_loading")  # the models load while gateways come and go, and lose nothing by it
 def test_the_gateway_api_installed_after_the_operator_is_picked_up(cluster: Cluster, kube: Api, namespace: str) -> None:
     components.remove_gateway(cluster)
     try:
