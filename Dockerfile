@@ -94,6 +94,13 @@ RUN cd /opt/vllm/lib/python3.11/site-packages \
  && /opt/vllm/bin/python -c 'import torch; assert not torch.cuda.is_available()' \
  && rm -rf /tmp/.cache /tmp/.config
 
+# vLLM looks at a model's class in a process of its own, which imports everything once more, and keeps what it saw in its
+# cache; a pod's cache is empty each time.
+FROM engine-build AS engine-known
+RUN mkdir /known && HOME=/tmp VLLM_CACHE_ROOT=/known /opt/vllm/bin/python -c 'from vllm.model_executor.models import registry; \
+    [registry.ModelRegistry.models[name].inspect_model_cls() for name in ("LlamaForCausalLM", "MixtralForCausalLM")]' \
+ && test "$(ls /known/modelinfos | wc -l)" = 2
+
 FROM engine-build AS engine-checkpoint
 ARG PIP_NO_INDEX=
 COPY requirements/checkpoint.lock /checkpoint.lock
@@ -106,6 +113,7 @@ RUN HOME=/tmp PYTHONPATH=/opt/converter /opt/vllm/bin/python /checkpoint.py llm_
 FROM engine-base AS engine-cpu
 COPY --from=engine-build /opt/vllm /opt/vllm
 COPY --from=engine-checkpoint /models /models
+COPY --from=engine-known /known/modelinfos /opt/vllm/modelinfos
 COPY --chmod=0755 e2e/images/vllm_cpu.py /usr/local/bin/vllm
 ENV PATH=/usr/local/bin:/opt/vllm/bin:/usr/bin:/bin \
     HOME=/tmp USER=vllm \

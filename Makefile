@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
+# A gate starts Python some hundred times, and where nothing compiled is kept each start compiles the project again.
+unexport PYTHONDONTWRITEBYTECODE
+
 PY := .venv/bin/python
 BIN := .venv/bin
 PART := @scripts/part

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from e2e.images.vllm_cpu import with_cpu_flags
+from e2e.images.vllm_cpu import cache_root, fill_cache, with_cpu_flags
 
 SIZES = "--max-model-len 512 --max-num-seqs 8 --max-num-batched-tokens 512 --kv-cache-memory-bytes 64M"
 EAGER = "-cc.mode=2 -cc.backend=eager"
@@ -53,3 +55,28 @@ def test_flags(given: str, want: str) -> None:
 def test_a_value_that_looks_like_a_flag_of_ours_is_a_value() -> None:
     arguments = ["serve", "/m", "--served-model-name", "max-model-len"]
     assert with_cpu_flags(arguments).count("--max-model-len") == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "want"),
+    [
+        pytest.param({"HOME": "/home/x"}, "/home/x/.cache/vllm", id="the home"),
+        pytest.param({"HOME": "/home/x", "XDG_CACHE_HOME": "/c"}, "/c/vllm", id="the cache of everything"),
+        pytest.param({"HOME": "/home/x", "VLLM_CACHE_ROOT": "/v"}, "/v", id="a cache of its own"),
+    ],
+)
+def test_the_cache_is_where_vllm_has_it(variables: dict[str, str], want: str) -> None:
+    assert cache_root(variables) == Path(want)
+
+
+def test_what_is_known_of_models_is_put_into_an_empty_cache_and_nowhere_else(tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.mkdir()
+    (known / "llama.json").write_text("new")
+    fill_cache(tmp_path / "cache", known)
+    assert (tmp_path / "cache/modelinfos/llama.json").read_text() == "new"
+
+    (tmp_path / "cache/modelinfos/llama.json").write_text("the engine's own")
+    fill_cache(tmp_path / "cache", known)
+    fill_cache(tmp_path / "elsewhere", tmp_path / "an image without")
+    assert (tmp_path / "cache/modelinfos/llama.json").read_text() == "the engine's own"

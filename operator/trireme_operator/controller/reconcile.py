@@ -166,19 +166,21 @@ class Reconciler:
             self._tell(raw, status)
 
     async def _apply(self, scope: Scope, wanted: ClusterPlan, zones: list[ZoneView]) -> Template | None:
-        """All children at once, but for the groups: what they need is stored before. Returns the wanted template."""
+        """All children at once, after what the groups need: the stored template, and their pods' ServiceAccount.
+
+        The groups take longest, so nothing else is under way while they wait for that. Returns the wanted template.
+        """
         async with asyncio.TaskGroup() as group:
-            # First on their way, because the groups wait for them: the stored template, and the pods' ServiceAccount.
             stored = group.create_task(ensure_revision(scope, wanted, self._settings))
             account = rendering.service_account(scope.cluster, wanted)
             allowed = group.create_task(ensure(scope, SERVICE_ACCOUNT, account))
-            weighed = {view.plan.name: view.weight for view in zones}
-            for rendered in rendering.beside_groups(scope.cluster, wanted, self._settings, weighed):
-                group.create_task(ensure(scope, _KINDS[rendered["kind"]], rendered))
             template = await stored
             await allowed
             for zone in wanted.zones:
                 group.create_task(_ensure_groups(scope, wanted, zone, template))
+            weighed = {view.plan.name: view.weight for view in zones}
+            for rendered in rendering.beside_groups(scope.cluster, wanted, self._settings, weighed):
+                group.create_task(ensure(scope, _KINDS[rendered["kind"]], rendered))
         return template
 
 
