@@ -17,6 +17,7 @@ import typer
 from bench import create, crowd, latency, operator, report, starting, writes
 from bench.audit import AuditLog
 from bench.figures import Figure
+from bench.image import operator as operator_image
 from bench.latency import Owner
 from bench.stage import OURS, Stage, staged
 from e2e.progress import console, step
@@ -29,6 +30,7 @@ class Part(StrEnum):
     SINGLE = "single"
     COUNTS = "counts"
     MANY = "many"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,12 @@ async def many(sizes: Sizes, keep: KeepFn) -> None:
                 keep(figure)
 
 
+async def image(_: Sizes, keep: KeepFn) -> None:
+    """What is downloaded; builds it, where it is not yet."""
+    with step("build the operator's image"):
+        keep(await asyncio.to_thread(operator_image))
+
+
 @asynccontextmanager
 async def crowded_stage() -> AsyncIterator[Stage]:
     """Audited, as all sides of this comparison are."""
@@ -137,6 +145,7 @@ PARTS: dict[Part, Callable[[Sizes, KeepFn], Coroutine[Any, Any, None]]] = {
     Part.SINGLE: single,
     Part.COUNTS: counts,
     Part.MANY: many,
+    Part.IMAGE: image,
 }
 
 

@@ -40,6 +40,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit("rss_kb_each", "resident memory for each resource", 40.0, "kB", 1000, "resources"),
     Limit("rss_after_delete_ratio", "memory after all were deleted / before the first", 1.1, "x", 1000, "resources"),
     Limit("start_seconds", "start of the process until its probe answers, empty cluster", 2.0, "s", 5),
+    Limit("image_mb", "the operator's image, compressed", 150.0, "MB", 1, "images"),
 )
 
 
