@@ -14,7 +14,7 @@ from trireme_operator.planning import plan, revision_name, template_inputs
 from trireme_operator.planning.rollback import restored_spec
 
 Obj = dict[str, Any]
-TWO_PODS = {"parallelism": {"pipeline": 2}}
+TWO_PODS: Obj = {"parallelism": {"pipeline": 2}}
 ALL = GOOD[-1]["network"] | {"interface": "eth0,net1"}
 
 
@@ -85,7 +85,7 @@ def test_defaults_and_what_they_mean_are_the_same_revision() -> None:
 @pytest.mark.parametrize("refused", [False, True], ids=["good", "refused"])
 @pytest.mark.parametrize(("before", "after"), [(ALL, None), (None, ALL), ({"rdmaResource": "rdma/ib"}, ALL)], ids=str)
 def test_the_way_back_restores_it(before: Obj | None, after: Obj | None, *, refused: bool) -> None:
-    old, new = ({**TWO_PODS, **({"network": each} if each else {})} for each in (before, after))
+    old, new = (TWO_PODS | ({"network": each} if each else {}) for each in (before, after))
     inputs, now = template_inputs(cluster(**old)), template_inputs(cluster(**new))
     spec = restored_spec(raw(**new)["spec"], inputs, name="llama", now=None if refused else now)
     assert template_inputs(cluster(**spec)) == inputs
