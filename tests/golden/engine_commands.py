@@ -112,7 +112,7 @@ def _argv(template: Obj, index: int, size: int, *, ipv6: bool) -> list[str]:
     variables = {"LWS_LEADER_ADDRESS": "llm-0.llm.genai", "LWS_GROUP_SIZE": str(size), "LWS_WORKER_INDEX": str(index)}
     for variable in engine["env"]:
         source = variable.get("valueFrom", {}).get("fieldRef")
-        variables[variable["name"]] = known[source["fieldPath"]] if source else variable.get("value", "")
+        variables[variable["name"]] = known.get(source["fieldPath"], "x") if source else variable.get("value", "")
     read = environment.parse(variables)
     times = limits.of_grace(grace_seconds=read.grace_seconds, settle_seconds=read.settle_seconds)
     return command.engine_command([word.replace("$$", "$") for word in engine["args"]], read, times)
