@@ -66,6 +66,11 @@ def _fields(text: str) -> Iterator[tuple[str, Document]]:
     yield "extraArgs value", {"engine": {"extraArgs": ["--chat-template", text]}}
     yield "extraArgs flag", {"engine": {"extraArgs": [f"--chat-template={text}"]}}
     yield "accelerator", {"accelerator": {"resource": text}}
+    for field in ("interface", "rdmaResource"):
+        yield field, {"network": {field: text}}
+    yield "rdmaDevices", {"network": {"rdmaDevices": [text]}}
+    for field in ("configMap", "key"):
+        yield f"topology {field}", {"network": {"topology": {"configMap": "x"} | {field: text}}}
     yield "zone", {"zones": [{"name": text}]}
     yield "annotation", {"service": {"annotations": [{"name": "example.com/x", "value": text}]}}
     yield "annotation name", {"service": {"annotations": [{"name": text, "value": "x"}]}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from trireme_runtime import wiring
+from trireme_runtime import network, wiring
 from trireme_runtime.environment import ContractError, Environment
 from trireme_runtime.limits import Limits
 
@@ -43,8 +43,8 @@ def _has_flag(words: Sequence[str], flag: str) -> bool:
 
 
 def engine_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The pod's environment with the engine's time limits where the user set none."""
-    return {**_ENVIRONMENT_DEFAULTS, **variables}
+    """The pod's environment, with the engine's time limits and the network's interface where the user set none."""
+    return {**_ENVIRONMENT_DEFAULTS, **variables, **network.choose(variables).variables()}
 
 
 def without_secrets(command: Sequence[str]) -> list[str]:

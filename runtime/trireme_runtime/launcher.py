@@ -17,6 +17,7 @@ from trireme_runtime.engine import Engine
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
 from trireme_runtime.group import Group
 from trireme_runtime.log import say
+from trireme_runtime.network import prepare
 from trireme_runtime.server import Server
 from trireme_runtime.stage import Facts, Stage
 from trireme_runtime.status import Status
@@ -40,6 +41,7 @@ class Launcher:
         self._limits = limits.of_grace(
             grace_seconds=environment.grace_seconds, settle_seconds=environment.settle_seconds
         )
+        self._network = prepare(os.environ)
         self._command = command.engine_command(base_command, environment, self._limits)
         self._engine: Engine | None = None
         self._engine_code: int | None = None
@@ -68,6 +70,7 @@ class Launcher:
         if restart.mark(environment.pod_uid):
             self._ends_at = time.monotonic() + restart.DELAY_SECONDS
         say("Starting", role=environment.role, pod=environment.pod_name, nodeRank=environment.worker_index)
+        say("Network", **self._network.as_json())
         while True:
             code = self._step()
             if code is not None:
@@ -214,6 +217,7 @@ class Launcher:
         healthy = self._engine_watch is None or not self._engine_watch.pulse.trouble(now)
         return Status(
             environment=environment,
+            network=self._network,
             ranks=ranks.of_pod(
                 node_rank=environment.worker_index,
                 ranks_per_pod=environment.ranks_per_pod,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trireme_runtime import log, stage
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
+from trireme_runtime.network import Network
 from trireme_runtime.ranks import Rank
 from trireme_runtime.stage import Stage
 
@@ -26,6 +27,7 @@ class Status:
     engine_running: bool
     engine_healthy: bool
     unfinished: int | None = None
+    network: Network | None = None
 
     @property
     def ready(self) -> bool:
@@ -53,6 +55,7 @@ class Status:
                 "nodes": self.environment.group_size,
                 "ranks": [rank.as_json() for rank in self.ranks],
                 "command": list(self.command),
+                "network": None if self.network is None else self.network.as_json(),
                 "engine": {
                     "pid": self.engine_pid,
                     "running": self.engine_running,

@@ -112,9 +112,20 @@ def _human(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vllm serve", usage="vllm serve [model_tag] [options]", add_help=False)
-    for flag in json.loads(SNAPSHOT.read_text())["flags"]:
+def given(argv: Sequence[str], snapshot: Path) -> dict[str, Any]:
+    """What the version of vLLM with this snapshot reads from ``serve MODEL [flags]``: texts, lists, true and false.
+
+    Only of flags that are there; argparse ends the process with code 2 as it does in vLLM.
+    """
+    parser = _parser(snapshot, default=argparse.SUPPRESS)
+    return vars(parser.parse_args(_normalized(argv[1:], parser)))
+
+
+def _parser(snapshot: Path = SNAPSHOT, default: str | None = None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vllm serve", usage="vllm serve [model_tag] [options]", add_help=False, argument_default=default
+    )
+    for flag in json.loads(snapshot.read_text())["flags"]:
         _add(parser, flag)
     return parser
 
@@ -125,9 +136,12 @@ def _add(parser: argparse.ArgumentParser, flag: dict[str, Any]) -> None:
         parser.add_argument(*options, action="help")
     elif not options:
         parser.add_argument(flag["dest"], nargs=flag["nargs"])
-    elif flag["kind"] == "BooleanOptionalAction":
-        positive = [option for option in options if not option.startswith("--no-")]
+    elif flag["kind"] in {"BooleanOptionalAction", "EnableDisableAction"}:
+        inverse = [option for index, option in enumerate(options) if _inverse(option) in options[:index]]
+        positive = [option for option in options if not option.startswith("--no-") and option not in inverse]
         parser.add_argument(*positive, dest=flag["dest"], action=argparse.BooleanOptionalAction)
+        if inverse:
+            parser.add_argument(*inverse, dest=flag["dest"], action="store_false")
     elif flag["nargs"] == 0:
         parser.add_argument(*options, dest=flag["dest"], action="store_true")
     else:
@@ -135,6 +149,13 @@ def _add(parser: argparse.ArgumentParser, flag: dict[str, Any]) -> None:
         checker = _checker(flag["type"])
         parser.add_argument(*options, dest=flag["dest"], nargs=flag["nargs"], action=action, type=checker)
         parser._option_string_actions[options[0]].choices = flag["choices"]
+
+
+def _inverse(option: str) -> str:
+    """Since 0.33, --disable-x stands beside --enable-x and the other way round."""
+    pairs = {"--enable-": "--disable-", "--disable-": "--enable-"}
+    prefix = next((prefix for prefix in pairs if option.startswith(prefix)), "")
+    return pairs[prefix] + option.removeprefix(prefix) if prefix else ""
 
 
 def _checker(type_name: str | None) -> Any:

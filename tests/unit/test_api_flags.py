@@ -1,6 +1,6 @@
 """No spelling that vLLM's own parser takes gets an owned flag past the rule, and no other flag is refused.
 
-The parser is argparse with every option of the real ``vllm serve``, as ``tests/double/read_parser.py`` wrote them down.
+The parser is argparse with every option of ``vllm serve`` of each supported version (``tests/engine_options``).
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import pytest
 from trireme_operator.api.flags import LONG, SHORT
 from trireme_operator.api.rules import RULES
 
-FLAGS = json.loads(next((Path(__file__).parents[1] / "double").glob("flags-*.json")).read_text())["flags"]
-OPTIONS = [option for flag in FLAGS for option in flag["options"]]
-OWNED = [flag for flag in FLAGS if set(flag["options"]) & set(LONG)]
-SPELLINGS = sorted({option for flag in OWNED for option in flag["options"]})
+FLAGS = {
+    path.stem: json.loads(path.read_text())["flags"]
+    for path in sorted((Path(__file__).parents[1] / "engine_options").glob("*.json"))
+}
+OWNED = {version: [flag for flag in flags if set(flag["options"]) & set(LONG)] for version, flags in FLAGS.items()}
+SPELLINGS = [(version, option) for version, owned in OWNED.items() for flag in owned for option in flag["options"]]
 
 
 def refused(word: str) -> bool:
@@ -40,18 +42,18 @@ class Parser(argparse.ArgumentParser):
 
 
 @cache
-def parser() -> Parser:
+def parser(version: str) -> Parser:
     built = Parser(add_help=False)
-    for flag in FLAGS:
+    for flag in FLAGS[version]:
         if flag["options"]:
             built.add_argument(*flag["options"], dest=flag["dest"], nargs="?")
     return built
 
 
-def resolved(words: list[str]) -> set[str]:
+def resolved(words: list[str], version: str) -> set[str]:
     """Destinations that the parser sets when it reads the words; empty when it refuses them."""
     try:
-        values, _ = parser().parse_known_args(words)
+        values, _ = parser(version).parse_known_args(words)
     except RefusedError:
         return set()
     return {name for name, value in vars(values).items() if value is not None}
@@ -70,14 +72,14 @@ def test_the_rule_is_the_one_that_these_tests_speak_of() -> None:
 
 
 def test_every_owned_flag_is_one_that_the_engine_has() -> None:
-    assert set(LONG) <= set(OPTIONS)
+    assert set(LONG) <= {option for flags in FLAGS.values() for flag in flags for option in flag["options"]}
 
 
-@pytest.mark.parametrize("option", SPELLINGS)
-def test_a_name_its_prefixes_and_its_underscores_are_refused(option: str) -> None:
+@pytest.mark.parametrize(("version", "option"), SPELLINGS)
+def test_a_name_its_prefixes_and_its_underscores_are_refused(version: str, option: str) -> None:
     for prefix in prefixes(option):
         for word in (prefix, f"{prefix}=1", "--" + prefix[2:].replace("-", "_") if prefix.startswith("--") else prefix):
-            if resolved([word.replace("_", "-"), "1"]) & {flag["dest"] for flag in OWNED}:
+            if resolved([word.replace("_", "-"), "1"], version) & {flag["dest"] for flag in OWNED[version]}:
                 assert refused(word), word
     assert refused(option)
     assert refused(f"{option}=1")
@@ -98,6 +100,7 @@ def test_values_and_other_flags_are_taken(word: str) -> None:
     assert not refused(word)
 
 
-def test_no_flag_is_refused_that_nobody_owns() -> None:
-    free = {option for flag in FLAGS if flag not in OWNED for option in flag["options"]}
+@pytest.mark.parametrize("version", FLAGS)
+def test_no_flag_is_refused_that_nobody_owns(version: str) -> None:
+    free = {option for flag in FLAGS[version] if flag not in OWNED[version] for option in flag["options"]}
     assert [option for option in sorted(free) if refused(option)] == []

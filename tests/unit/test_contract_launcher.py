@@ -13,6 +13,7 @@ import pytest
 from tests.unit.pod_environment import POD, VARIABLES
 from trireme_runtime import environment
 from trireme_runtime.environment import CONTRACT_VERSION
+from trireme_runtime.network import Network
 from trireme_runtime.stage import Stage
 from trireme_runtime.status import Status
 
@@ -26,7 +27,19 @@ def section(title: str) -> str:
 
 def status() -> Status:
     now = time.time()
-    return Status(POD, (), ("vllm",), Stage.READY, "", now, 0.0, 17, engine_running=True, engine_healthy=True)
+    return Status(
+        POD,
+        (),
+        ("vllm",),
+        Stage.READY,
+        "",
+        now,
+        0.0,
+        17,
+        engine_running=True,
+        engine_healthy=True,
+        network=Network("10.1.2.3", "=eth0", "eth0", "eth0"),
+    )
 
 
 def test_the_version_is_the_pages() -> None:

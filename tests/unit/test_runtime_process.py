@@ -30,6 +30,9 @@ def test_a_group_starts_serves_and_drains_without_losing_a_running_stream(group:
     assert leader.status()["ranks"] == [{"global": 0, "local": 0, "data": 0, "pipeline": 0, "tensor": 0}]
     assert worker.status()["ranks"] == [{"global": 1, "local": 0, "data": 0, "pipeline": 1, "tensor": 0}]
     assert "--headless" in worker.status()["command"]
+    assert worker.status()["network"]["chosen"] == "lo"
+    told = Path(f"/proc/{worker.status()['engine']['pid']}/environ").read_bytes().split(b"\0")
+    assert {b"NCCL_SOCKET_IFNAME==lo", b"GLOO_SOCKET_IFNAME=lo"} <= set(told)
 
     stream = Stream(leader, tokens=100)
     until(lambda: "inference_queue_length 1\n" in leader.ask("/metrics")[1], "the stream is counted")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.double import flags
+from tests.golden import engine_commands
 from tests.unit.pod_environment import POD
 from trireme_runtime import command, limits
 from trireme_runtime.environment import Balancing
@@ -70,8 +71,18 @@ def launcher_command(index: int, **pod: Any) -> list[str]:
     return command.engine_command(BASE, replace(POD, worker_index=index, pod_ip="10.0.0.9", **pod), times)
 
 
+def written_down() -> list[tuple[str, dict[str, Any]]]:
+    """Leader and last pod of each layout, as they stand in the golden files for the installed version."""
+    found = []
+    for layout in engine_commands.LAYOUTS:
+        pods = json.loads(engine_commands.path("0.32.0", layout).read_text())["pods"]
+        found += [(f"{layout}, {number}", pods[number]) for number in sorted({0, len(pods) - 1})]
+    return found
+
+
 def commands() -> list[list[str]]:
     found = [launcher_command(0), launcher_command(1), *(launcher_command(1, **pod) for pod, _ in WORKERS)]
+    found += [pod["argv"] for _, pod in written_down()]
     return [words[1:] for words in found]
 
 
@@ -121,3 +132,13 @@ def test_vllm_reads_the_launchers_command_as_it_was_meant(real: tuple[str, list[
 def test_vllm_reads_the_command_of_replicas_as_it_was_meant(real: tuple[str, list[dict[str, Any]]], case: int) -> None:
     seen, want = real[1][2 + case], WORKERS[case][1]
     assert {name: seen.get(name) for name in want} == want
+
+
+def test_vllm_reads_every_command_that_is_written_down_as_it_is_written_there(
+    real: tuple[str, list[dict[str, Any]]],
+) -> None:
+    expected = written_down()
+    for (name, pod), seen in zip(expected, real[1][-len(expected) :], strict=True):
+        # Numbers that are no whole ones are not printed.
+        want = {dest: str(value) for dest, value in pod["reads"].items() if dest != "gpu_memory_utilization"}
+        assert {dest: str(seen.get(dest)) for dest in want} == want, name

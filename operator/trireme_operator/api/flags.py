@@ -6,6 +6,7 @@ How vLLM reads a command line (vLLM 0.32.0, vllm/utils/argparse_utils.py, Flexib
 - any prefix of a long flag's name stands for the flag while no other flag begins with it (argparse's allow_abbrev);
 - a short flag of several letters (``-tp``) takes its value as the next word or behind ``=``, and its prefixes count
   too (``-t``); one of a single letter (``-n``) also takes its value glued on (``-n2``);
+- since 0.33 ``--disable-x`` switches off what ``--enable-x`` switches on, beside ``--no-enable-x``;
 - ``--config FILE`` reads flags from a file, ``--`` ends the flags.
 """
 
@@ -26,6 +27,7 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
         "--kv-cache-dtype",
         "--enable-prefix-caching",
         "--no-enable-prefix-caching",
+        "--disable-prefix-caching",
         "--enforce-eager",
         "--no-enforce-eager",
         "--trust-remote-code",
@@ -41,6 +43,7 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
         "--no-data-parallel-hybrid-lb",
         "--enable-expert-parallel",
         "--no-enable-expert-parallel",
+        "--disable-expert-parallel",
     ),
     "the launcher derives it from the pod's index": (
         "--nnodes",
@@ -70,6 +73,7 @@ OWNED: Final[dict[str, tuple[str, ...]]] = {
         "--ssl-ciphers",
         "--enable-ssl-refresh",
         "--no-enable-ssl-refresh",
+        "--disable-ssl-refresh",
     ),
     "not served by this version": (
         "--api-server-count",

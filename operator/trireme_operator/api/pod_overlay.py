@@ -15,6 +15,7 @@ from typing import Any, Final
 from trireme_operator.api.labels import LWS_PREFIX, MANAGED_BY, PREFIX, TOPOLOGY_ZONE
 from trireme_operator.api.model_overlay import clashes
 from trireme_operator.api.mounts import ALWAYS_MOUNTED
+from trireme_operator.api.network_overlay import clashes as network_clashes
 from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import Spec
 from trireme_operator.api.violations import Violation
@@ -128,7 +129,7 @@ def violations(spec: Spec) -> tuple[Violation, ...]:
     shape = tuple(_shape(pod, "spec.podTemplate.spec"))
     if shape:
         return shape
-    return (*_metadata(metadata), *_pod(pod), *_zone(spec, pod), *_model(spec, pod))
+    return (*_metadata(metadata), *_pod(pod), *_zone(spec, pod), *_fields(spec, pod))
 
 
 def _shape(node: Mapping[str, Any], path: str) -> Iterator[Violation]:
@@ -281,7 +282,9 @@ def _zone(spec: Spec, pod: Mapping[str, Any]) -> Iterator[Violation]:
         )
 
 
-def _model(spec: Spec, pod: Mapping[str, Any]) -> Iterator[Violation]:
+def _fields(spec: Spec, pod: Mapping[str, Any]) -> Iterator[Violation]:
     for index, container in enumerate(pod.get("containers") or []):
         if container["name"] == ENGINE:
-            yield from clashes(spec.model, container, f"spec.podTemplate.spec.containers[{index}]")
+            path = f"spec.podTemplate.spec.containers[{index}]"
+            yield from clashes(spec.model, container, path)
+            yield from network_clashes(spec.network, container, path)

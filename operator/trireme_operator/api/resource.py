@@ -21,6 +21,7 @@ from trireme_operator.api.base import (
 from trireme_operator.api.engine import Engine
 from trireme_operator.api.model import ModelSource
 from trireme_operator.api.monitoring import Monitoring
+from trireme_operator.api.network import Network
 from trireme_operator.api.network_policy import NetworkPolicy
 from trireme_operator.api.parallelism import Accelerator, Parallelism
 from trireme_operator.api.quantity import Quantity
@@ -122,6 +123,9 @@ class Spec(Model):
 
     resources: Resources = Resources()
     """Processor, memory and shared memory of each pod."""
+
+    network: Network | None = None
+    """What the ranks of a group talk over, when they are in different pods. Absent: the pods' own network."""
 
     scheduling: Scheduling | None = None
     """Keeps the pods of each group together. Absent: they may run on any nodes of their zone."""

@@ -9,9 +9,9 @@ from trireme_operator.api.rule import Rule
 _TENSOR, _PIPELINE = "self.parallelism.tensor", "self.parallelism.pipeline"
 _DATA = "(has(self.parallelism.data) ? self.parallelism.data : 1)"
 _REPLICA = f"({_TENSOR} * {_PIPELINE})"
-_RANKS = f"({_TENSOR} * {_PIPELINE} * {_DATA})"
+RANKS = f"({_TENSOR} * {_PIPELINE} * {_DATA})"
 _GIVEN = "self.accelerator.perPod"
-_PER_POD = f"(has({_GIVEN}) ? {_GIVEN} : {_TENSOR})"
+PER_POD = f"(has({_GIVEN}) ? {_GIVEN} : {_TENSOR})"
 _BALANCING = "self.parallelism.loadBalancing"
 _DIGITS: Final = {"perPod": 2, "tensor": 3, "pipeline": 3, "data": 3, "replica": 5, "halves": 6, "ranks": 7}
 
@@ -32,7 +32,7 @@ def _product() -> str:
     data = f"({_DATA} > 1 ? ' x data ' + {_text(_DATA, _DIGITS['data'])} : '')"
     return (
         f"'tensor ' + {_text(_TENSOR, _DIGITS['tensor'])} + ' x pipeline ' + {_text(_PIPELINE, _DIGITS['pipeline'])}"
-        f" + {data} + ' = ' + {_text(_RANKS, _DIGITS['ranks'])} + ' ranks'"
+        f" + {data} + ' = ' + {_text(RANKS, _DIGITS['ranks'])} + ' ranks'"
     )
 
 
@@ -61,7 +61,7 @@ RULES: Final[tuple[Rule, ...]] = (
         rule=(
             f"!has({_GIVEN}) || {_TENSOR} % {_GIVEN} == 0"
             f" || ({_GIVEN} % {_TENSOR} == 0 && {_REPLICA} % {_GIVEN} == 0)"
-            f" || ({_GIVEN} % {_REPLICA} == 0 && {_RANKS} % {_GIVEN} == 0)"
+            f" || ({_GIVEN} % {_REPLICA} == 0 && {RANKS} % {_GIVEN} == 0)"
         ),
         message=(
             "accelerator.perPod must divide parallelism.tensor, or be whole pipeline stages that divide tensor x"
@@ -82,7 +82,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         where="spec",
-        rule=(f"!has({_BALANCING}) || {_BALANCING} != 'External' || {_DATA} == 1 || {_PER_POD} == {_REPLICA}"),
+        rule=(f"!has({_BALANCING}) || {_BALANCING} != 'External' || {_DATA} == 1 || {PER_POD} == {_REPLICA}"),
         message=(
             "External load balancing wants one replica in each pod: set accelerator.perPod to parallelism.tensor x"
             " parallelism.pipeline, or choose Internal or Hybrid"
@@ -97,7 +97,7 @@ RULES: Final[tuple[Rule, ...]] = (
         where="spec",
         rule=(
             f"!has({_BALANCING}) || {_BALANCING} != 'Hybrid' || {_DATA} == 1"
-            f" || ({_PER_POD} % {_REPLICA} == 0 && {_PER_POD} > {_REPLICA} && {_PER_POD} < {_RANKS})"
+            f" || ({PER_POD} % {_REPLICA} == 0 && {PER_POD} > {_REPLICA} && {PER_POD} < {RANKS})"
         ),
         message=(
             "Hybrid load balancing wants two or more replicas in each of several pods: set accelerator.perPod to a"

@@ -15,6 +15,7 @@ from typing import Any, Final
 from trireme_operator.api import InferenceCluster
 from trireme_operator.api.labels import ANNOTATION_RENDERING
 from trireme_operator.api.model import ModelSource
+from trireme_operator.api.network import Network
 from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import ComputeResources
 from trireme_operator.planning.geometry import GroupGeometry, geometry
@@ -49,7 +50,8 @@ def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
     }
     overlay = spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True) if spec.pod_template else {}
     together = {"scheduling": spec.scheduling.model_dump(mode="json", by_alias=True)} if spec.scheduling else {}
-    return inputs | together | ({"podTemplate": overlay} if overlay else {})
+    network = {"network": wired} if (wired := _network(spec.network)) else {}
+    return inputs | network | together | ({"podTemplate": overlay} if overlay else {})
 
 
 def inputs_name(cluster: InferenceCluster) -> str:
@@ -103,6 +105,18 @@ def _model(model: ModelSource) -> dict[str, Any]:
     if model.cache is not None and model.cache.empty_dir is not None:
         inputs["cache"] = {"emptyDir": {"sizeLimit": canonical(model.cache.empty_dir.size_limit)}}
     return inputs
+
+
+def _network(network: Network | None) -> dict[str, Any]:
+    """What is set; a number of RDMA devices that is the default is written out, so that both mean the same."""
+    if network is None:
+        return {}
+    inputs = network.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if network.rdma_resource:
+        inputs["rdmaPerPod"] = network.rdma_per_pod or 1
+    if network.topology is not None:
+        inputs["topology"] = {"configMap": network.topology.config_map, "key": network.topology.file}
+    return {name: value for name, value in inputs.items() if value not in ("", [])}
 
 
 def _parallelism(shape: GroupGeometry) -> dict[str, Any]:

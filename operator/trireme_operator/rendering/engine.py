@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from trireme_operator.api import InferenceCluster
 from trireme_operator.planning import EngineSetting, GroupGeometry, engine_settings
+from trireme_operator.rendering import network
 from trireme_operator.rendering.model import ModelParts
 
 ENGINE_PORT: Final = 8000
@@ -82,6 +83,7 @@ def environment(cluster: InferenceCluster, geometry: GroupGeometry, model: Model
         _value("USER", "trireme"),
         _value("HF_HOME", f"{HOME}/.cache/huggingface"),
         *model.environment,
+        *network.environment(cluster.spec.network),
     ]
 
 

@@ -22,7 +22,7 @@ from trireme_operator.api.pod_overlay import ENGINE, LAUNCHER, VOLUME_LAUNCHER
 from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import CPU
 from trireme_operator.planning import ClusterPlan
-from trireme_operator.rendering import engine
+from trireme_operator.rendering import engine, network
 from trireme_operator.rendering.model import ModelParts, model_parts
 from trireme_operator.rendering.overlay import overlay
 from trireme_operator.rendering.scheduling import POD_ANNOTATIONS, keep_together, leaders_apart
@@ -110,7 +110,7 @@ def _spec(cluster: InferenceCluster, plan: ClusterPlan, settings: Settings) -> O
         ],
         "initContainers": [_launcher(settings)],
         "containers": [_engine(cluster, plan, model)],
-        "volumes": [*_volumes(cluster), *model.volumes],
+        "volumes": [*_volumes(cluster), *model.volumes, *network.volumes(cluster.spec.network)],
     }
 
 
@@ -151,6 +151,7 @@ def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts) -> 
                 for name, path in _MOUNTS
             ),
             *model.mounts,
+            *network.mounts(cluster.spec.network),
         ],
     }
 
@@ -168,7 +169,7 @@ def _probe(path: str, *, period: int, failures: int) -> Obj:
 def _resources(cluster: InferenceCluster, ranks: int) -> Obj:
     wanted, result = cluster.spec.resources, {}
     device = cluster.spec.accelerator.resource
-    devices = {} if device == CPU else {device: str(ranks)}
+    devices = ({} if device == CPU else {device: str(ranks)}) | network.devices(cluster.spec.network)
     for kind, amounts in (("requests", wanted.requests), ("limits", wanted.limits)):
         values = {"cpu": amounts.cpu, "memory": amounts.memory}
         result[kind] = {name: canonical(value) for name, value in values.items() if value is not None} | devices
