@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trireme_runtime import log, stage
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
+from trireme_runtime.preflight.report import Report
 from trireme_runtime.ranks import Rank
 from trireme_runtime.stage import Stage
 
@@ -26,6 +27,7 @@ class Status:
     engine_running: bool
     engine_healthy: bool
     unfinished: int | None = None
+    preflight: Report | None = None
 
     @property
     def ready(self) -> bool:
@@ -59,5 +61,6 @@ class Status:
                     "healthy": self.engine_healthy,
                     "unfinished": self.unfinished,
                 },
+                "preflight": None if self.preflight is None else self.preflight.as_json(),
             }
         ).encode()
