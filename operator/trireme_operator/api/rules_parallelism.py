@@ -9,7 +9,9 @@ from trireme_operator.api.rule import Rule
 _TENSOR, _PIPELINE = "self.parallelism.tensor", "self.parallelism.pipeline"
 _DATA = "(has(self.parallelism.data) ? self.parallelism.data : 1)"
 _REPLICA = f"({_TENSOR} * {_PIPELINE})"
-_RANKS = f"({_TENSOR} * {_PIPELINE} * {_DATA})"
+RANKS: Final = f"({_TENSOR} * {_PIPELINE} * {_DATA})"
+"""CEL for the ranks of a group, at ``spec``."""
+
 _GIVEN = "self.accelerator.perPod"
 _PER_POD = f"(has({_GIVEN}) ? {_GIVEN} : {_TENSOR})"
 _BALANCING = "self.parallelism.loadBalancing"
@@ -32,7 +34,7 @@ def _product() -> str:
     data = f"({_DATA} > 1 ? ' x data ' + {_text(_DATA, _DIGITS['data'])} : '')"
     return (
         f"'tensor ' + {_text(_TENSOR, _DIGITS['tensor'])} + ' x pipeline ' + {_text(_PIPELINE, _DIGITS['pipeline'])}"
-        f" + {data} + ' = ' + {_text(_RANKS, _DIGITS['ranks'])} + ' ranks'"
+        f" + {data} + ' = ' + {_text(RANKS, _DIGITS['ranks'])} + ' ranks'"
     )
 
 
@@ -61,7 +63,7 @@ RULES: Final[tuple[Rule, ...]] = (
         rule=(
             f"!has({_GIVEN}) || {_TENSOR} % {_GIVEN} == 0"
             f" || ({_GIVEN} % {_TENSOR} == 0 && {_REPLICA} % {_GIVEN} == 0)"
-            f" || ({_GIVEN} % {_REPLICA} == 0 && {_RANKS} % {_GIVEN} == 0)"
+            f" || ({_GIVEN} % {_REPLICA} == 0 && {RANKS} % {_GIVEN} == 0)"
         ),
         message=(
             "accelerator.perPod must divide parallelism.tensor, or be whole pipeline stages that divide tensor x"
@@ -97,7 +99,7 @@ RULES: Final[tuple[Rule, ...]] = (
         where="spec",
         rule=(
             f"!has({_BALANCING}) || {_BALANCING} != 'Hybrid' || {_DATA} == 1"
-            f" || ({_PER_POD} % {_REPLICA} == 0 && {_PER_POD} > {_REPLICA} && {_PER_POD} < {_RANKS})"
+            f" || ({_PER_POD} % {_REPLICA} == 0 && {_PER_POD} > {_REPLICA} && {_PER_POD} < {RANKS})"
         ),
         message=(
             "Hybrid load balancing wants two or more replicas in each of several pods: set accelerator.perPod to a"

@@ -18,6 +18,7 @@ from trireme_operator.api.model import ModelSource
 from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import ComputeResources
 from trireme_operator.planning.geometry import GroupGeometry, geometry
+from trireme_operator.planning.preflight import preflight
 
 _HASH_LENGTH: Final = 10
 _MODEL_FIELDS: Final = frozenset({"credentials", "cache", "s3"})
@@ -49,7 +50,7 @@ def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
     }
     overlay = spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True) if spec.pod_template else {}
     together = {"scheduling": spec.scheduling.model_dump(mode="json", by_alias=True)} if spec.scheduling else {}
-    return inputs | together | ({"podTemplate": overlay} if overlay else {})
+    return inputs | together | _preflight(cluster) | ({"podTemplate": overlay} if overlay else {})
 
 
 def inputs_name(cluster: InferenceCluster) -> str:
@@ -103,6 +104,15 @@ def _model(model: ModelSource) -> dict[str, Any]:
     if model.cache is not None and model.cache.empty_dir is not None:
         inputs["cache"] = {"emptyDir": {"sizeLimit": canonical(model.cache.empty_dir.size_limit)}}
     return inputs
+
+
+def _preflight(cluster: InferenceCluster) -> dict[str, Any]:
+    """Nothing where it is off: that is how pods were before there was one."""
+    planned = preflight(cluster)
+    if planned is None:
+        return {}
+    found = {"mode": planned.mode.value, "timeoutSeconds": planned.timeout_seconds}
+    return {"preflight": found | ({"minBandwidthGBps": planned.min_bandwidth} if planned.min_bandwidth else {})}
 
 
 def _parallelism(shape: GroupGeometry) -> dict[str, Any]:

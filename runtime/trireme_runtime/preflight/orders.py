@@ -46,10 +46,29 @@ def unmeasured(said: Mapping[str, Exchange], *, required: bool) -> Check | None:
     return Check(Name.ALL_REDUCE.value, passed=not required, pod=pod, unit="GB/s", reason=f"not measured: {why}")
 
 
-def missing(pod: str, report: Report | None, *, seconds: int) -> Check | None:
-    """The check that stands for a pod that was not done in time; None for one that named its own failure."""
-    if report is not None and (report.exchange.done or failures(report.checks)):
-        return None
+def missing(everyone: Mapping[str, Report | None], *, seconds: int) -> list[Check]:
+    """A check for each pod that the others waited for when time was up; ``everyone`` by pod, None for unheard.
+
+    Pods that named a failure of their own, and those that only waited, are not to blame.
+    """
+    late = {
+        pod: report
+        for pod, report in everyone.items()
+        if report is None or not (report.exchange.done or failures(report.checks))
+    }
+    least = min((_progress(report) for report in late.values()), default=0)
+    return [_late(pod, report, seconds) for pod, report in late.items() if _progress(report) == least]
+
+
+def _progress(report: Report | None) -> int:
+    if report is None:
+        return 0
+    if not report.exchange.connected:
+        return 1
+    return {Program.STARTING: 2, Program.READY: 3}.get(report.exchange.program, 4)
+
+
+def _late(pod: str, report: Report | None, seconds: int) -> Check:
     measuring = report is not None and report.exchange.connected
     name = Name.ALL_REDUCE if measuring else Name.PORTS
     doing = "its processes did not finish measuring" if measuring else "its launcher did not finish connecting"

@@ -86,6 +86,9 @@ class Check:
         return f"{pod} to {self.peer}" if self.peer else pod
 
     def sentence(self) -> str:
+        """What is wrong, and where."""
+        if self.name == Name.ALL_REDUCE.value and self.value is not None:
+            return f"{self.name} over all ranks: {self.reason}"  # one pod says it, and it is of the whole group
         return f"{self.name} of {self.where()}: {self.reason}"
 
 

@@ -120,8 +120,7 @@ class Run:
         said = {pod: report.exchange for pod, report in everyone.items() if report is not None}
         without = orders.unmeasured(said, required=settings.min_bandwidth > 0)
         checks += () if without is None else (without,)
-        late = (orders.missing(pod, report, seconds=settings.timeout_seconds) for pod, report in everyone.items())
-        checks += (check for check in late if check is not None)
+        checks += orders.missing(everyone, seconds=settings.timeout_seconds)
         shown = orders.together(checks)
         self.report = replace(self._report(now, shown, own), passed=not failures(shown))
         for check in failures(shown):
