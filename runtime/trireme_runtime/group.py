@@ -46,11 +46,17 @@ class Group:
             for index, member in self._members().items()
         }
 
-    def proving_leader(self, now: float) -> Other | None:
-        """A worker's leader while it leads a preflight."""
+    def changed(self, now: float, met: Mapping[int, str]) -> str:
+        """Why a leader's preflight with the workers ``met`` (UIDs by index) is void: a proof, silence is none."""
+        gone = (watch.pulse.trouble(now) for watch in self._watches.values() if watch.pulse.refusals)
+        return next(gone, "") or members.leader_waits_for(self._members(), met)
+
+    def proving_leader(self) -> Other | None:
+        """A worker's leader while it leads a preflight; what it said last counts until it is proven to be gone."""
         leader = self._members().get(LEADER_INDEX)
-        proving = leader is not None and leader.stage == Stage.PREFLIGHT.value and not self._trouble(now)
-        return self.others()[LEADER_INDEX] if proving else None
+        gone = self._watches[LEADER_INDEX].pulse.refusals > 0
+        proving = leader is not None and leader.stage == Stage.PREFLIGHT.value and leader.preflight is not None
+        return self.others()[LEADER_INDEX] if proving and not gone else None
 
     def join(self) -> None:
         """Only the pods that are seen now count from here on."""

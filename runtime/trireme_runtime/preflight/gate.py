@@ -42,21 +42,25 @@ class Gate:
         """Why the engine must not start yet; ``group`` is None where it is one pod."""
         if group is not None and not self._environment.is_leader:
             return self._follow(now, group)
-        waits_for = "" if group is None else group.waits_for(now, self._met)
+        waits_for = "" if group is None else self._trouble(now, group)
         if waits_for:
             self._run.abort()
             self._met, self._over = None, False
             return waits_for
         if self._over:
-            return ""
+            return "" if group is None else group.waits_for(now, self._met)
         others = {} if group is None else group.others()
         if not self._run.running:
             self._met = {index: other.pod_uid for index, other in others.items()}
         self._over = self._run.lead(now, others)
         return "" if self._over else self._run.doing(now)
 
+    def _trouble(self, now: float, group: Group) -> str:
+        """Silence does not count while a preflight runs: its own time limit does, and names who is silent."""
+        return group.waits_for(now) if self._met is None else group.changed(now, self._met)
+
     def _follow(self, now: float, group: Group) -> str:
-        leader = group.proving_leader(now)
+        leader = group.proving_leader()
         if leader is not None:
             self._run.follow(now, leader)
             return self._run.doing(now)

@@ -26,7 +26,7 @@ class Part:
         epoch: str,
         leader_address: str,
     ) -> None:
-        """``command`` and ``variables``: of the engine; ``epoch`` and ``leader_address``: the leader's UID and IP."""
+        """``command`` and ``variables``: of the engine; ``epoch``: which preflight; ``leader_address``: an IP."""
         self.epoch = epoch
         self._environment = environment
         self._leader_address = leader_address
@@ -43,8 +43,9 @@ class Part:
 
     def step(self, now: float, pods: tuple[Place, ...], order: Order) -> None:
         """Go on, as far as the leader's ``pods`` and ``order`` allow."""
-        if pods and self._connections is None:
+        if pods and not self._pods:
             self._pods = pods
+        if self._pods and self._connections is None and self._environment.group_size > 1:
             self._connections = Connections(self._targets())
         self._measuring.poll(now)
         if order is self._order:

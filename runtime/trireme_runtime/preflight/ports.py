@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-CONNECT_SECONDS = 3.0
+CONNECT_SECONDS = 5.0
 _ACCEPT_SECONDS = 0.2
 _ANSWER_SECONDS = 0.5
 _AT_ONCE = 16
@@ -62,7 +62,7 @@ class Target:
 
 
 def reach(target: Target) -> str:
-    """Why the target cannot be reached within 3 seconds, or an empty text."""
+    """Why the target cannot be reached within 5 seconds, or an empty text."""
     place = f"port {target.port} of {target.address}"
     try:
         with socket.create_connection((target.address, target.port), timeout=CONNECT_SECONDS) as connection:

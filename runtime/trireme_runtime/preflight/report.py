@@ -108,8 +108,8 @@ class Place:
 class Exchange:
     """What one launcher tells the others.
 
-    epoch: UID of the leader whose preflight this is. port: where it listens, 0 = not yet. connected: its connections
-    are tried; reached: all of them succeeded. pods, order: the leader's, by index.
+    epoch: which preflight this is: the leader's UID and a number. port: where it listens, 0 = not yet. connected: its
+    connections are tried; reached: all of them succeeded. pods, order: the leader's, by index.
     """
 
     epoch: str = ""

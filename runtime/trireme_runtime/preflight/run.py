@@ -31,6 +31,7 @@ class Run:
         self._part: Part | None = None
         self._order = Order.WAIT
         self._began = 0.0
+        self._number = 0
 
     @property
     def running(self) -> bool:
@@ -42,9 +43,11 @@ class Run:
     def lead(self, now: float, others: Mapping[int, Other]) -> bool:
         """One step of the leader's; True when the preflight is over and ``report`` says how."""
         environment = self._environment
-        part = self._part or self._begin(now, environment.pod_uid, environment.pod_ip)
+        if self._part is None:
+            self._number += 1
+        part = self._part or self._begin(now, f"{environment.pod_uid}/{self._number}", environment.pod_ip)
         own = part.exchange(now)
-        reports = {index: self._of_this_run(other) for index, other in others.items()}
+        reports = {index: _of(part.epoch, other) for index, other in others.items()}
         heard = {index: Exchange() if report is None else report.exchange for index, report in reports.items()}
         places = {0: Place(environment.pod_name, environment.pod_ip, own.port)}
         places |= {index: Place(others[index].pod, others[index].address, heard[index].port) for index in others}
@@ -61,13 +64,12 @@ class Run:
 
     def follow(self, now: float, leader: Other) -> None:
         """One step of a worker's, as its leader's launcher says."""
-        if self._part is not None and self._part.epoch != leader.pod_uid:
-            self.abort()
-        part = self._part or self._begin(now, leader.pod_uid, leader.address)
         heard = leader.report.exchange if leader.report is not None else Exchange()
-        pods, order = (heard.pods, heard.order) if heard.epoch == leader.pod_uid else ((), Order.WAIT)
+        if self._part is not None and self._part.epoch != heard.epoch:
+            self.abort()
+        part = self._part or self._begin(now, heard.epoch, leader.address)
         late = now - self._began > self._settings.timeout_seconds + _LATE_SECONDS
-        part.step(now, pods, Order.STOP if late else order)
+        part.step(now, heard.pods, Order.STOP if late else heard.order)
         own = part.exchange(now)
         report = self._report(now, part.checks(now), own)
         self.report = replace(report, passed=not failures(report.checks)) if own.done else report
@@ -104,10 +106,6 @@ class Run:
         )
         return self._part
 
-    def _of_this_run(self, other: Other) -> Report | None:
-        report = other.report
-        return report if report is not None and report.exchange.epoch == self._environment.pod_uid else None
-
     def _conclude(self, now: float, own: Exchange, others: Mapping[str, Report | None]) -> None:
         """All that was found in the group, and what is missing of it."""
         settings, environment = self._settings, self._environment
@@ -130,3 +128,9 @@ class Run:
 
     def _report(self, now: float, checks: Sequence[Check], exchange: Exchange) -> Report:
         return Report(self._settings.mode, None, now - self._began, tuple(checks), exchange)
+
+
+def _of(epoch: str, other: Other) -> Report | None:
+    """What another pod says of this preflight; None while it is at an earlier one, or at none."""
+    report = other.report
+    return report if report is not None and report.exchange.epoch == epoch else None
