@@ -148,6 +148,8 @@ class Measurement:
         say(event="begin", step="join", seconds=_JOIN_SECONDS)
         if self._device != "cpu":
             self._torch.cuda.set_device(self._device)
+            self._torch.zeros(1, device=self._device)  # what a device takes to be opened is not the links' time
+            self._settle()
         self._distributed.init_process_group(
             self._backend,
             store=self._distributed.PrefixStore("group", self._store),
