@@ -1,9 +1,9 @@
 """Run one group of real launchers and real engines on loopback addresses: ``drive.py PLAN``, with the engine's Python.
 
 PLAN is JSON: ``runtime`` (the launcher's zipapp, zlib, base64), ``plugin`` (source text), ``model`` (a config.json),
-``pods`` (each with ``env`` and ``args`` as rendered) and ``requests`` (completions to ask of each serving pod). The last
-line of the output is JSON: what each pod said, what was answered, and how the pods ended. One file and no imports but
-the standard library's and the engine's, so that it also runs where it is all there is, inside the engine's image.
+``pods`` (each with ``env`` and ``args`` as rendered) and ``requests`` (completions to ask of each serving pod). The
+last line of the output is JSON: what each pod said, what was answered, and how the pods ended. One file and no imports
+but the standard library's and the engine's, so that it also runs where it is all there is, inside the engine's image.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import pytest
 
@@ -121,12 +122,19 @@ def test_a_report_comes_back_from_its_own_words() -> None:
 
 
 def test_words_of_another_release_are_read_as_far_as_they_go() -> None:
-    document = {"mode": "Warn", "passed": None, "seconds": 1, "checks": [], "exchange": {"epoch": "u", "pods": []}}
+    document: dict[str, Any] = {
+        "mode": "Warn",
+        "passed": None,
+        "seconds": 1,
+        "checks": [],
+        "exchange": {"epoch": "u", "pods": []},
+    }
     read = report.parse(document | {"later": 1})
     assert read is not None
     assert read.exchange == Exchange("u")
-    for broken in (None, [], {}, {"mode": "Warn"}, document | {"exchange": {"epoch": "u", "pods": [], "order": "?"}}):
-        assert report.parse(broken) is None
+    unknown = document | {"exchange": {"epoch": "u", "pods": [], "order": "?"}}
+    unreadable: list[object] = [None, [], {}, {"mode": "Warn"}, unknown]
+    assert [report.parse(each) for each in unreadable] == [None] * len(unreadable)
 
 
 @pytest.mark.parametrize("pods", [1, 2, 3, 8, 9, 16, 33])
