@@ -22,6 +22,25 @@ class Balancing(str, enum.Enum):
     EXTERNAL = "External"
 
 
+@dataclass(frozen=True)
+class Preflight:
+    """``spec.preflight``, when it is on.
+
+    min_bandwidth: GB/s (10^9 bytes), 0 = no lower limit. shared_memory: bytes that /dev/shm should have, 0 = not
+    judged. accelerator: the resource that a rank's device is, ``cpu`` for none.
+    """
+
+    enforced: bool
+    timeout_seconds: int = 120
+    min_bandwidth: int = 0
+    shared_memory: int = 0
+    accelerator: str = "cpu"
+
+    @property
+    def mode(self) -> str:
+        return "Enforce" if self.enforced else "Warn"
+
+
 class ContractError(Exception):
     """The pod's environment or command breaks the contract; the message names each variable and the way out."""
 
@@ -52,6 +71,8 @@ class Environment:
     data_parallel_port: int = 29550
     balancing: Balancing = Balancing.INTERNAL
     expert_parallel: bool = False
+    node_name: str = ""
+    preflight: Preflight | None = None
 
     @property
     def replica_size(self) -> int:
@@ -106,12 +127,26 @@ def parse(variables: Mapping[str, str]) -> Environment:
         data_parallel_port=reader.number("TRIREME_DATA_PARALLEL_PORT", _PORT, default="29550"),
         balancing=Balancing(reader.choice("TRIREME_DATA_PARALLEL_BALANCING", [each.value for each in Balancing])),
         expert_parallel=reader.choice("TRIREME_EXPERT_PARALLEL", ["false", "true"]) == "true",
+        node_name=variables.get("TRIREME_NODE_NAME", ""),
+        preflight=_preflight(reader),
     )
     if not reader.faults:
         reader.faults += _inconsistencies(environment)
     if reader.faults:
         raise ContractError("; ".join(reader.faults))
     return environment
+
+
+def _preflight(reader: _Reader) -> Preflight | None:
+    mode = reader.choice("TRIREME_PREFLIGHT", ["Off", "Warn", "Enforce"])
+    settings = Preflight(
+        enforced=mode == "Enforce",
+        timeout_seconds=reader.number("TRIREME_PREFLIGHT_TIMEOUT_SECONDS", (1, _SECONDS[1]), default="120"),
+        min_bandwidth=reader.number("TRIREME_PREFLIGHT_MIN_BANDWIDTH", (0, 1 << 16), default="0"),
+        shared_memory=reader.number("TRIREME_PREFLIGHT_SHARED_MEMORY", (0, 1 << 60), default="0"),
+        accelerator=reader.text("TRIREME_PREFLIGHT_ACCELERATOR", default="cpu"),
+    )
+    return None if mode == "Off" else settings
 
 
 class _Reader:
@@ -128,8 +163,8 @@ class _Reader:
                 "install operator and launcher of the same release"
             )
 
-    def text(self, name: str, *, may_be_empty: bool = False) -> str:
-        value = self._variables.get(name)
+    def text(self, name: str, *, may_be_empty: bool = False, default: str | None = None) -> str:
+        value = self._variables.get(name, default)
         if value is None or not (value or may_be_empty):
             shown = "missing" if value is None else "empty"
             self.faults.append(f"{name} is {shown}; expected a text{_setter(name)}")

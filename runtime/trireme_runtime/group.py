@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from trireme_runtime import members, metrics
 from trireme_runtime.drain import WorkerView
 from trireme_runtime.environment import Environment
 from trireme_runtime.members import Member
+from trireme_runtime.preflight.report import Other
 from trireme_runtime.stage import Stage
 from trireme_runtime.watch import MemberWatch, queue_length
 
@@ -30,12 +32,31 @@ class Group:
         else:
             self._watches = {LEADER_INDEX: MemberWatch("the leader", environment.leader_address, port)}
 
-    def waits_for(self, now: float) -> str:
-        """Why this pod's engine must not start yet."""
+    def waits_for(self, now: float, met: Mapping[int, str] | None = None) -> str:
+        """Why this pod's engine must not start yet; ``met`` are the UIDs of the workers in a leader's preflight."""
         if trouble := self._trouble(now):
             return trouble
         seen = self._members()
-        return members.leader_waits_for(seen) if self._is_leader else members.worker_waits_for(seen[LEADER_INDEX])
+        return members.leader_waits_for(seen, met) if self._is_leader else members.worker_waits_for(seen[LEADER_INDEX])
+
+    def others(self) -> dict[int, Other]:
+        """All other pods that this one hears, for a preflight."""
+        return {
+            index: Other(member.pod, member.pod_uid, self._watches[index].address or "", member.preflight)
+            for index, member in self._members().items()
+        }
+
+    def changed(self, now: float, met: Mapping[int, str]) -> str:
+        """Why a leader's preflight with the workers ``met`` (UIDs by index) is void: a proof, silence is none."""
+        gone = (watch.pulse.trouble(now) for watch in self._watches.values() if watch.pulse.refusals)
+        return next(gone, "") or members.leader_waits_for(self._members(), met)
+
+    def proving_leader(self) -> Other | None:
+        """A worker's leader while it leads a preflight; what it said last counts until it is proven to be gone."""
+        leader = self._members().get(LEADER_INDEX)
+        gone = self._watches[LEADER_INDEX].pulse.refusals > 0
+        proving = leader is not None and leader.stage == Stage.PREFLIGHT.value and leader.preflight is not None
+        return self.others()[LEADER_INDEX] if proving and not gone else None
 
     def join(self) -> None:
         """Only the pods that are seen now count from here on."""

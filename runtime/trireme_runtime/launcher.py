@@ -18,6 +18,8 @@ from trireme_runtime.environment import CONTRACT_VERSION, Environment
 from trireme_runtime.group import Group
 from trireme_runtime.log import say
 from trireme_runtime.network import prepare
+from trireme_runtime.preflight import metrics as preflight_metrics
+from trireme_runtime.preflight.gate import Gate
 from trireme_runtime.server import Server
 from trireme_runtime.stage import Facts, Stage
 from trireme_runtime.status import Status
@@ -47,6 +49,7 @@ class Launcher:
         self._engine_code: int | None = None
         self._engine_watch: EngineWatch | None = None
         self._group: Group | None = None
+        self._gate = self._make_gate(base_command)
         self._ends_at: float | None = None
         self._served = False
         self._terminated_at: float | None = None
@@ -56,6 +59,13 @@ class Launcher:
         self._stage = Stage.WAITING
         self._stage_since = time.time()
         self.status = self._snapshot(time.monotonic())
+
+    def _make_gate(self, base_command: Sequence[str]) -> Gate | None:
+        settings = self._environment.preflight
+        if settings is None:
+            return None
+        variables = command.engine_environment(os.environ)
+        return Gate(self._environment, settings, command=base_command, variables=variables)
 
     def run(self) -> int:
         """Serve, start the engine when the group is there, and end as the contract says."""
@@ -102,10 +112,14 @@ class Launcher:
             if now >= self._ends_at:
                 return self.end_with(restart.cause())
             waits_for = "this container was restarted in place; its group is expected to be recreated"
+        elif self._gate is not None:
+            waits_for = self._gate.waits_for(now, self._group)
+            if cause := self._gate.cause():
+                return self.end_with(cause)
         elif self._group is not None:
             waits_for = self._group.waits_for(now)
         if waits_for:
-            self._facts = Facts(obstacle=waits_for)
+            self._facts = Facts(obstacle=waits_for, preflight=self._gate is not None and self._gate.running)
             return None
         if self._group is not None:
             self._group.join()
@@ -233,6 +247,7 @@ class Launcher:
             engine_running=running,
             engine_healthy=running and healthy,
             unfinished=None if self._engine_watch is None else self._engine_watch.unfinished,
+            preflight=None if self._gate is None else self._gate.report,
         )
 
     def _metrics_text(self) -> str:
@@ -248,7 +263,8 @@ class Launcher:
             "role": environment.role,
         }
         queue = self._queue_length() if status.engine_healthy else None
-        return metrics.text(info=info, stage=status.stage, engine_healthy=status.engine_healthy, queue=queue)
+        more = preflight_metrics.lines(status.preflight)
+        return metrics.text(info=info, stage=status.stage, engine_healthy=status.engine_healthy, queue=queue, more=more)
 
     def _queue_length(self) -> int | None:
         """Of the whole group, which its leader alone says."""

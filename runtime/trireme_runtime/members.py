@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trireme_runtime.preflight import report
+from trireme_runtime.preflight.report import Report
 from trireme_runtime.stage import Stage
 
 
@@ -25,6 +27,8 @@ class Member:
     engine_running: bool
     engine_healthy: bool = True
     unfinished: int | None = None
+    pod: str = ""
+    preflight: Report | None = None
 
 
 def parse(body: bytes) -> Member:
@@ -38,6 +42,8 @@ def parse(body: bytes) -> Member:
             engine_running=bool(document["engine"]["running"]),
             engine_healthy=bool(document["engine"]["healthy"]),
             unfinished=_count(document["engine"].get("unfinished")),
+            pod=str(document.get("pod", "")),
+            preflight=report.parse(document.get("preflight")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the answer is no status of a launcher: {type(error).__name__}: {error}") from None
@@ -53,10 +59,15 @@ def worker_address(leader_address: str, index: int) -> str:
     return f"{leader}-{index}{dot}{domain}"
 
 
-def leader_waits_for(workers: Mapping[int, Member]) -> str:
-    """Why a leader must not start its engine yet; empty when all the workers (by index) wait for it."""
+def leader_waits_for(workers: Mapping[int, Member], met: Mapping[int, str] | None = None) -> str:
+    """Why a leader must not start its engine yet; empty when all the workers (by index) wait for it.
+
+    ``met`` are the UIDs of those whose preflight this leader leads: they, and no others, may also be in it.
+    """
     for index, worker in workers.items():
-        if worker.stage != Stage.WAITING.value:
+        if met is not None and worker.pod_uid != met.get(index):
+            return f"worker {index} was replaced by another pod"
+        if worker.stage != Stage.WAITING.value and (met is None or worker.stage != Stage.PREFLIGHT.value):
             return f"worker {index} is {worker.stage}: its pod belongs to an earlier start of the group"
     return ""
 

@@ -36,27 +36,31 @@ def total(counts: Iterable[int | None]) -> int | None:
     return None if None in known else sum(count for count in known if count is not None)
 
 
-def text(*, info: dict[str, str], stage: Stage, engine_healthy: bool, queue: int | None) -> str:
+def text(
+    *, info: dict[str, str], stage: Stage, engine_healthy: bool, queue: int | None, more: Iterable[str] = ()
+) -> str:
     """What ``/metrics`` answers; the queue's length is left out where it is not known, as staleness is no zero."""
     lines = [
-        *_head("trireme_launcher_info", "Which pod this launcher runs in."),
-        f"trireme_launcher_info{_labels(info)} 1",
+        *head("trireme_launcher_info", "Which pod this launcher runs in."),
+        f"trireme_launcher_info{labels(info)} 1",
     ]
-    lines += _head("trireme_launcher_stage", "1 for the stage that the pod is in, else 0.")
-    lines += [f"trireme_launcher_stage{_labels({'stage': each.value})} {int(each is stage)}" for each in Stage]
-    lines += _head("trireme_launcher_engine_healthy", "1 while the engine runs and answers where it serves HTTP.")
+    lines += head("trireme_launcher_stage", "1 for the stage that the pod is in, else 0.")
+    lines += [f"trireme_launcher_stage{labels({'stage': each.value})} {int(each is stage)}" for each in Stage]
+    lines += head("trireme_launcher_engine_healthy", "1 while the engine runs and answers where it serves HTTP.")
     lines.append(f"trireme_launcher_engine_healthy {int(engine_healthy)}")
     if queue is not None:
-        lines += _head("inference_queue_length", "Requests waiting and running in the engines of this group.")
+        lines += head("inference_queue_length", "Requests waiting and running in the engines of this group.")
         lines.append(f"inference_queue_length {queue}")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *more, ""])
 
 
-def _head(name: str, description: str) -> list[str]:
+def head(name: str, description: str) -> list[str]:
+    """The first two lines of a gauge."""
     return [f"# HELP {name} {description}", f"# TYPE {name} gauge"]
 
 
-def _labels(values: dict[str, str]) -> str:
+def labels(values: dict[str, str]) -> str:
+    """``{name="value",...}``, escaped."""
     return "{" + ",".join(f'{key}="{_escaped(value)}"' for key, value in values.items()) + "}"
 
 

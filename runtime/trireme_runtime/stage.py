@@ -10,6 +10,7 @@ class Stage(str, enum.Enum):
     """Where a pod is between its start and its end; see docs/contract.md."""
 
     WAITING = "Waiting"
+    PREFLIGHT = "Preflight"
     LOADING = "Loading"
     READY = "Ready"
     DRAINING = "Draining"
@@ -23,12 +24,14 @@ class Facts:
     obstacle: on a leader why the group cannot serve, on a worker why the leader says that it does not.
     failure: the first cause, once there is one.
     draining: what the drain waits for, once SIGTERM came.
+    preflight: whether node and network are being proven now.
     """
 
     engine_running: bool = False
     obstacle: str = ""
     failure: str = ""
     draining: str = ""
+    preflight: bool = False
 
 
 def judge(facts: Facts) -> tuple[Stage, str]:
@@ -38,7 +41,7 @@ def judge(facts: Facts) -> tuple[Stage, str]:
     if facts.draining:
         return Stage.DRAINING, facts.draining
     if not facts.engine_running:
-        return Stage.WAITING, facts.obstacle
+        return Stage.PREFLIGHT if facts.preflight else Stage.WAITING, facts.obstacle
     if facts.obstacle:
         return Stage.LOADING, facts.obstacle
     return Stage.READY, ""

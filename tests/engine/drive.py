@@ -1,9 +1,9 @@
 """Run one group of real launchers and real engines on loopback addresses: ``drive.py PLAN``, with the engine's Python.
 
-PLAN is JSON: ``runtime`` (the launcher's zipapp, base64), ``plugin`` (source text), ``model`` (a config.json), ``pods``
-(each with ``env`` and ``args`` as rendered) and ``requests`` (completions to ask of each serving pod). The last line of
-the output is JSON: what each pod said, what was answered, and how the pods ended. One file and no imports but the
-standard library's and the engine's, so that it also runs where it is all there is, inside the engine's image.
+PLAN is JSON: ``runtime`` (the launcher's zipapp, zlib, base64), ``plugin`` (source text), ``model`` (a config.json),
+``pods`` (each with ``env`` and ``args`` as rendered) and ``requests`` (completions to ask of each serving pod). The
+last line of the output is JSON: what each pod said, what was answered, and how the pods ended. One file and no imports
+but the standard library's and the engine's, so that it also runs where it is all there is, inside the engine's image.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ class Group:
 
     def start(self) -> None:
         folder = self._folder
-        (folder / "runtime.pyz").write_bytes(base64.b64decode(self._plan["runtime"]))
+        (folder / "runtime.pyz").write_bytes(zlib.decompress(base64.b64decode(self._plan["runtime"])))
         (folder / "path").mkdir()
         (folder / "path/sitecustomize.py").write_text(_NAMES)
         (folder / "path/cpu_experts.py").write_text(self._plan["plugin"])

@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def run(folder: Path, model: dict[str, Any], parallelism: dict[str, Any], per_po
     archive = folder / "runtime.pyz"
     build_zipapp.build(archive)
     document = {
-        "runtime": base64.b64encode(archive.read_bytes()).decode(),
+        "runtime": base64.b64encode(zlib.compress(archive.read_bytes())).decode(),
         "plugin": Path(__file__).with_name("cpu_experts.py").read_text(),
         "model": model,
         "name": "tiny",

@@ -19,6 +19,7 @@ FIELDS = {
     "metadata.namespace": "genai",
     "metadata.uid": "f00d",
     "status.podIP": "10.0.0.7",
+    "spec.nodeName": "gpu-7",
 }
 
 Obj = dict[str, Any]
@@ -35,6 +36,12 @@ NOT_IN_EVERY_POD = {
     "NCCL_IB_GID_INDEX",
     "NCCL_IB_TC",
     "NCCL_TOPO_FILE",
+    "TRIREME_PREFLIGHT",
+    "TRIREME_PREFLIGHT_TIMEOUT_SECONDS",
+    "TRIREME_PREFLIGHT_MIN_BANDWIDTH",
+    "TRIREME_PREFLIGHT_SHARED_MEMORY",
+    "TRIREME_PREFLIGHT_ACCELERATOR",
+    "TRIREME_NODE_NAME",
 }
 """Set where they say something, so that templates that were stored before them stay as they are."""
 
@@ -76,6 +83,7 @@ def variables(pod: Obj) -> dict[str, str]:
 
 ZONED = {"zones": zones("zone-a"), "parallelism": {"tensor": 2, "pipeline": 2}}
 REPLICAS = {"parallelism": {"tensor": 2, "data": 2, "expert": True, "loadBalancing": "External"}}
+PREFLIGHT = {"preflight": {"mode": "Enforce", "minBandwidthGBps": 20}}
 
 
 NETWORK = {
@@ -88,7 +96,7 @@ NETWORK = {
 
 
 def test_every_variable_of_the_page_is_set_and_no_other_of_ours() -> None:
-    for pod in pods(**REPLICAS, network=NETWORK):
+    for pod in pods(**REPLICAS, **PREFLIGHT, network=NETWORK):
         names = set(variables(pod))
         assert variables_of_the_page() <= names
         assert {name for name in names if name.startswith("TRIREME_")} <= variables_of_the_page()
@@ -101,6 +109,16 @@ def test_the_launcher_takes_the_environment_of_replicas() -> None:
     read = environment.parse({**variables(pods(**REPLICAS)[1]), **lws})
     assert (read.data_parallel_size, read.balancing.value, read.data_parallel_port) == (2, "External", 29550)
     assert (read.expert_parallel, read.serves, read.is_leader) == (True, True, False)
+
+
+def test_the_launcher_takes_the_environment_of_a_preflight() -> None:
+    lws = {"LWS_LEADER_ADDRESS": "l-0.l", "LWS_GROUP_SIZE": "2", "LWS_WORKER_INDEX": "1"}
+    read = environment.parse({**variables(pods(**ZONED, **PREFLIGHT)[1]), **lws})
+    assert read.preflight == environment.Preflight(
+        enforced=True, timeout_seconds=120, min_bandwidth=20, shared_memory=8 << 30, accelerator="nvidia.com/gpu"
+    )
+    assert read.node_name == "gpu-7"
+    assert environment.parse({**variables(pods(**ZONED, preflight={"mode": "Off"})[1]), **lws}).preflight is None
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -24,6 +24,7 @@ from trireme_operator.api.monitoring import Monitoring
 from trireme_operator.api.network import Network
 from trireme_operator.api.network_policy import NetworkPolicy
 from trireme_operator.api.parallelism import Accelerator, Parallelism
+from trireme_operator.api.preflight import Preflight
 from trireme_operator.api.quantity import Quantity
 from trireme_operator.api.scheduling import Scheduling
 from trireme_operator.api.service import Service
@@ -129,6 +130,9 @@ class Spec(Model):
 
     scheduling: Scheduling | None = None
     """Keeps the pods of each group together. Absent: they may run on any nodes of their zone."""
+
+    preflight: Preflight | None = None
+    """Proves nodes and network before a group loads its model. Absent: nothing is checked."""
 
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Groups of a resource without `zones`, each a whole copy of the model, each inside one zone. Default: 1. With

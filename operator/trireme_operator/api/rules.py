@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trireme_operator.api import rules_monitoring, rules_network, rules_network_policy, rules_service
+from trireme_operator.api import rules_monitoring, rules_network, rules_network_policy, rules_preflight, rules_service
 from trireme_operator.api.rule import Rule
 from trireme_operator.api.rules_autoscaling import RULES as AUTOSCALING_RULES
 from trireme_operator.api.rules_model import RULES as MODEL_RULES
@@ -64,6 +64,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     *PARALLELISM_RULES,
     *MODEL_RULES,
+    *rules_preflight.RULES,
     Rule(
         where="spec.accelerator.resource",
         rule=f"self == 'cpu' || self.matches('{_RESOURCE_NAME}')",

@@ -9,9 +9,11 @@ from trireme_operator.api.rule import Rule
 _TENSOR, _PIPELINE = "self.parallelism.tensor", "self.parallelism.pipeline"
 _DATA = "(has(self.parallelism.data) ? self.parallelism.data : 1)"
 _REPLICA = f"({_TENSOR} * {_PIPELINE})"
-RANKS = f"({_TENSOR} * {_PIPELINE} * {_DATA})"
+RANKS: Final = f"({_TENSOR} * {_PIPELINE} * {_DATA})"
+"""CEL for the ranks of a group, at ``spec``."""
+
 _GIVEN = "self.accelerator.perPod"
-PER_POD = f"(has({_GIVEN}) ? {_GIVEN} : {_TENSOR})"
+PER_POD: Final = f"(has({_GIVEN}) ? {_GIVEN} : {_TENSOR})"
 _BALANCING = "self.parallelism.loadBalancing"
 _DIGITS: Final = {"perPod": 2, "tensor": 3, "pipeline": 3, "data": 3, "replica": 5, "halves": 6, "ranks": 7}
 

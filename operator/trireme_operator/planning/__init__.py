@@ -10,6 +10,7 @@ from trireme_operator.planning.memory import MemoryFit, Verdict
 from trireme_operator.planning.model_config import ModelConfig, UnreadableConfigError, read_text
 from trireme_operator.planning.model_fit import ModelFit, device_bytes, gib, model_fit
 from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan, plan
+from trireme_operator.planning.preflight import PreflightPlan, preflight
 from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
 from trireme_operator.planning.replicas import Scale, replicas_to_apply
 from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
@@ -26,6 +27,7 @@ __all__ = [
     "ModelConfig",
     "ModelFit",
     "PodRanks",
+    "PreflightPlan",
     "Rank",
     "Regime",
     "Scale",
@@ -46,6 +48,7 @@ __all__ = [
     "names",
     "plan",
     "pod_ranks",
+    "preflight",
     "read_text",
     "rendering_name",
     "replicas_to_apply",

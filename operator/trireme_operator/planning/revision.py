@@ -19,6 +19,7 @@ from trireme_operator.api.network import Network
 from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import ComputeResources
 from trireme_operator.planning.geometry import GroupGeometry, geometry
+from trireme_operator.planning.preflight import preflight
 
 _HASH_LENGTH: Final = 10
 _MODEL_FIELDS: Final = frozenset({"credentials", "cache", "s3"})
@@ -51,7 +52,8 @@ def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
     overlay = spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True) if spec.pod_template else {}
     together = {"scheduling": spec.scheduling.model_dump(mode="json", by_alias=True)} if spec.scheduling else {}
     network = {"network": wired} if (wired := _network(spec.network)) else {}
-    return inputs | network | together | ({"podTemplate": overlay} if overlay else {})
+    proof = _preflight(cluster)
+    return inputs | network | together | proof | ({"podTemplate": overlay} if overlay else {})
 
 
 def inputs_name(cluster: InferenceCluster) -> str:
@@ -117,6 +119,15 @@ def _network(network: Network | None) -> dict[str, Any]:
     if network.topology is not None:
         inputs["topology"] = {"configMap": network.topology.config_map, "key": network.topology.file}
     return {name: value for name, value in inputs.items() if value not in ("", [])}
+
+
+def _preflight(cluster: InferenceCluster) -> dict[str, Any]:
+    """Nothing where it is off: that is how pods were before there was one."""
+    planned = preflight(cluster)
+    if planned is None:
+        return {}
+    found = {"mode": planned.mode.value, "timeoutSeconds": planned.timeout_seconds}
+    return {"preflight": found | ({"minBandwidthGBps": planned.min_bandwidth} if planned.min_bandwidth else {})}
 
 
 def _parallelism(shape: GroupGeometry) -> dict[str, Any]:

@@ -9,7 +9,17 @@ from typing import Any, Final
 
 Obj = dict[str, Any]
 
-SECTIONS: Final = ("model", "engine", "parallelism", "accelerator", "resources", "network", "scheduling", "podTemplate")
+SECTIONS: Final = (
+    "model",
+    "engine",
+    "parallelism",
+    "accelerator",
+    "resources",
+    "network",
+    "scheduling",
+    "preflight",
+    "podTemplate",
+)
 """Fields of the spec that hold inputs of the template; no other one does."""
 
 NO_INPUTS: Final = {"model": ("config",), "accelerator": ("memory",)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from trireme_operator.api import InferenceCluster
-from trireme_operator.planning import EngineSetting, GroupGeometry, engine_settings
+from trireme_operator.planning import EngineSetting, GroupGeometry, engine_settings, preflight
 from trireme_operator.rendering import network
 from trireme_operator.rendering.model import ModelParts
 
@@ -71,6 +71,7 @@ def environment(cluster: InferenceCluster, geometry: GroupGeometry, model: Model
         _value("TRIREME_TENSOR_PARALLEL_SIZE", geometry.tensor),
         _value("TRIREME_PIPELINE_PARALLEL_SIZE", geometry.pipeline),
         *_data_parallel(geometry),
+        *_preflight(cluster),
         _value("TRIREME_RANKS_PER_POD", geometry.ranks_per_pod),
         _value("TRIREME_ENGINE_PORT", ENGINE_PORT),
         _value("TRIREME_LAUNCHER_PORT", LAUNCHER_PORT),
@@ -97,6 +98,22 @@ def _data_parallel(geometry: GroupGeometry) -> list[dict[str, Any]]:
         _value("TRIREME_DATA_PARALLEL_BALANCING", geometry.balancing.value),
         _value("TRIREME_DATA_PARALLEL_PORT", DATA_PARALLEL_PORT),
         *found,
+    ]
+
+
+def _preflight(cluster: InferenceCluster) -> list[dict[str, Any]]:
+    """Absent where it is off, as in the templates that were stored before there was one."""
+    planned = preflight(cluster)
+    if planned is None:
+        return []
+    least = [] if planned.min_bandwidth is None else [_value("TRIREME_PREFLIGHT_MIN_BANDWIDTH", planned.min_bandwidth)]
+    return [
+        _value("TRIREME_PREFLIGHT", planned.mode.value),
+        _value("TRIREME_PREFLIGHT_TIMEOUT_SECONDS", planned.timeout_seconds),
+        *least,
+        _value("TRIREME_PREFLIGHT_SHARED_MEMORY", planned.shared_memory),
+        _value("TRIREME_PREFLIGHT_ACCELERATOR", planned.accelerator),
+        _field("TRIREME_NODE_NAME", "spec.nodeName"),
     ]
 
 
