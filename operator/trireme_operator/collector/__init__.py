@@ -1,0 +1,5 @@
+"""What the launchers say: their ``/statusz`` (docs/contract.md), read with bounded fan-out, taken in with care."""
+
+from trireme_operator.collector.statusz import AnswerError, Canary, Failure, Heard, Held, Member, is_news, parse
+
+__all__ = ["AnswerError", "Canary", "Failure", "Heard", "Held", "Member", "is_news", "parse"]
