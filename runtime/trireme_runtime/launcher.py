@@ -6,6 +6,7 @@ kernel drops signals without a handler, a blocked signal still arrives.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -248,7 +249,15 @@ class Launcher:
             "role": environment.role,
         }
         queue = self._queue_length() if status.engine_healthy else None
-        return metrics.text(info=info, stage=status.stage, engine_healthy=status.engine_healthy, queue=queue)
+        return metrics.text(
+            info=info,
+            stage=status.stage,
+            engine_healthy=status.engine_healthy,
+            queue=queue,
+            status=json.loads(status.as_json()),
+            now=time.time(),
+            restarted_in_place=self._ends_at is not None,
+        )
 
     def _queue_length(self) -> int | None:
         """Of the whole group, which its leader alone says."""
