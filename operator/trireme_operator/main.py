@@ -173,7 +173,7 @@ def _collector(store: Store, queue: KeyedQueue, metrics: Metrics, connections: A
         launchers.read,
         lambda where: queue.add(Key(*where)),
         belongs=lambda where, name: store.belongs(LEADER_WORKER_SET, name, Key(*where)),
-        outcome=lambda outcome: metrics.launcher_reads.labels(outcome).inc(),
+        outcome=lambda outcome: metrics.collector_reads.labels(outcome).inc(),
     )
     store.pods = collector
     metrics.watch(collector)

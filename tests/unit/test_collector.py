@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from trireme_operator.collector.collector import NEWS_BURST, NEWS_SECONDS, Colle
 from trireme_operator.collector.schedule import OTHER_SECONDS, READS_PER_SECOND, Schedule
 from trireme_operator.collector.statusz import AnswerError
 from trireme_operator.collector.targets import Target, Where, target_of
+from trireme_operator.controller.metrics import Metrics
+from trireme_operator.controller.queue import KeyedQueue
 
 Obj = dict[str, Any]
 
@@ -351,7 +354,9 @@ async def test_three_hundred_launchers_are_heard_though_a_third_of_them_is_hosti
         world.made.answers[address(number)] = hostile[number // 3 % len(hostile)]
     world.add(300)
     good = [number for number in range(300) if number % 3]
-    await until(lambda: all(world.stage(number) == "Ready" for number in good), "every good launcher is heard")
+    await until(
+        lambda: all(world.stage(number) == "Ready" for number in good), "every good launcher is heard", seconds=90
+    )
     await until(lambda: len(world.outcomes) >= 300, "each was asked")
     assert all(world.stage(number) is None for number in range(0, 300, 3))
     assert world.changed == [], "ready launchers are no news"
@@ -433,3 +438,34 @@ async def test_an_error_of_our_own_in_one_read_ends_nothing(world: World) -> Non
         await until(lambda: world.stage(1) == "Ready", "the other is heard")
         await until(lambda: bool(heard), "it was told")
     assert "Reading a launcher failed" in {line["event"] for line in logs}
+
+
+# ---- what is told about it -----------------------------------------------------------------------------------
+
+
+async def test_the_metrics_tell_how_many_are_asked_how_often_and_who_is_silent(world: World) -> None:
+    metrics = Metrics(KeyedQueue())
+    metrics.watch(world.collector)
+    world.made.each_healthy(3)
+    world.made.answers[address(2)] = _error
+    world.add(3)
+    await until(lambda: len(world.outcomes) >= 3, "each was asked")
+    value = metrics.registry.get_sample_value
+    assert (value("trireme_collector_launchers"), value("trireme_collector_silent")) == (3, 1)
+    assert value("trireme_collector_interval_seconds", {"launcher": "sentinel"}) == 1
+    assert value("trireme_collector_interval_seconds", {"launcher": "other"}) == OTHER_SECONDS
+    oldest = value("trireme_collector_oldest_seconds")
+    assert oldest is not None
+    assert 0 <= oldest < 20
+
+
+def test_every_metric_of_the_operator_is_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    metrics = Metrics(KeyedQueue())
+
+    async def nobody(_: str) -> bytes:
+        raise SilentError
+
+    metrics.watch(Collector(nobody, lambda _: None, belongs=lambda *_: True))
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()}
+    assert {name for name in names if f"`{name}" not in page} == set()

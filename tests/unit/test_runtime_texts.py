@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,19 @@ def test_what_prometheus_reads_is_what_was_meant() -> None:
     read = {sample.name: sample for family in families for sample in family.samples}
     assert read["trireme_launcher_info"].labels == {"pod": 'a"b\\c\n'}
     assert read["trireme_launcher_heartbeat_age_seconds"].value == 0.4
+
+
+def test_every_metric_of_the_launcher_is_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/monitoring.md").read_text()
+    said: dict[str, Any] = {
+        "members": [{"index": 1, "state": "Alive", "heartbeatAge": 0.4}],
+        "stages": [{"stage": "Draining", "seconds": 1, "bytes": 1, "totalBytes": 2}],
+        "stalled": None,
+        "canary": {"revision": "r", "passed": True, "seconds": 1},
+        "held": {"failures": 1},
+    }
+    families = text_string_to_metric_families(text(queue=4, stage="Draining", **said))
+    assert {family.name for family in families if f"`{family.name}" not in page} == set()
 
 
 def test_a_launcher_that_says_little_has_few_metrics() -> None:

@@ -41,8 +41,8 @@ class Metrics:
         self.events = Counter(
             "trireme_events", "Events about resources by result (written, dropped)", ["result"], registry=self.registry
         )
-        self.launcher_reads = Counter(
-            "trireme_launcher_reads",
+        self.collector_reads = Counter(
+            "trireme_collector_reads",
             "Reads of launchers by outcome (ok, silent, refused)",
             ["outcome"],
             registry=self.registry,
@@ -56,12 +56,12 @@ class Metrics:
     def watch(self, collector: Collector) -> None:
         """Show how many launchers are asked, how often, and how many of them are silent."""
         schedule, registry = collector.schedule, self.registry
-        launchers = Gauge("trireme_launchers", "Launchers that are asked what they do", registry=registry)
+        launchers = Gauge("trireme_collector_launchers", "Launchers that are asked what they do", registry=registry)
         launchers.set_function(lambda: len(schedule))
-        silent = Gauge("trireme_launchers_silent", "Launchers that gave no good answer last", registry=registry)
+        silent = Gauge("trireme_collector_silent", "Launchers that gave no good answer last", registry=registry)
         silent.set_function(lambda: collector.silent)
         interval = Gauge(
-            "trireme_launcher_interval_seconds",
+            "trireme_collector_interval_seconds",
             "Between two reads of a launcher: of a zone's sentinel, and of any other",
             ["launcher"],
             registry=registry,
@@ -69,7 +69,7 @@ class Metrics:
         interval.labels("sentinel").set_function(lambda: schedule.sentinel_seconds)
         interval.labels("other").set_function(lambda: schedule.other_seconds)
         oldest = Gauge(
-            "trireme_launcher_answer_oldest_seconds",
+            "trireme_collector_oldest_seconds",
             "Age of the oldest answer of a launcher that is not silent",
             registry=registry,
         )
