@@ -13,7 +13,19 @@ import signal
 import time
 from collections.abc import Sequence
 
-from trireme_runtime import __version__, command, drain, limits, metrics, processes, ranks, restart, stage, termination
+from trireme_runtime import (
+    __version__,
+    command,
+    drain,
+    limits,
+    metrics,
+    processes,
+    ranks,
+    restart,
+    stage,
+    status_metrics,
+    termination,
+)
 from trireme_runtime.engine import Engine
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
 from trireme_runtime.group import Group
@@ -249,15 +261,9 @@ class Launcher:
             "role": environment.role,
         }
         queue = self._queue_length() if status.engine_healthy else None
-        return metrics.text(
-            info=info,
-            stage=status.stage,
-            engine_healthy=status.engine_healthy,
-            queue=queue,
-            status=json.loads(status.as_json()),
-            now=time.time(),
-            restarted_in_place=self._ends_at is not None,
-        )
+        said, restarted = json.loads(status.as_json()), self._ends_at is not None
+        more = status_metrics.lines(said, time.time(), restarted_in_place=restarted)
+        return metrics.text(info=info, stage=status.stage, engine_healthy=status.engine_healthy, queue=queue, more=more)
 
     def _queue_length(self) -> int | None:
         """Of the whole group, which its leader alone says."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from trireme_runtime import status_metrics
-from trireme_runtime.exposition import head, sample
 from trireme_runtime.stage import Stage
 
 _QUEUE = ("vllm:num_requests_running", "vllm:num_requests_waiting")
@@ -40,29 +37,32 @@ def total(counts: Iterable[int | None]) -> int | None:
 
 
 def text(
-    *,
-    info: dict[str, str],
-    stage: Stage,
-    engine_healthy: bool,
-    queue: int | None,
-    status: Mapping[str, Any],
-    now: float,
-    restarted_in_place: bool = False,
+    *, info: dict[str, str], stage: Stage, engine_healthy: bool, queue: int | None, more: Iterable[str] = ()
 ) -> str:
-    """What ``/metrics`` answers; the queue's length is left out where it is not known, as staleness is no zero.
-
-    ``status`` is the answer of ``/statusz``, ``now`` the time in seconds since the epoch.
-    """
-    lines = [*head("trireme_launcher_info", "Which pod this launcher runs in.")]
-    lines.append(sample("trireme_launcher_info", 1, **info))
+    """What ``/metrics`` answers; the queue's length is left out where it is not known, as staleness is no zero."""
+    lines = [
+        *head("trireme_launcher_info", "Which pod this launcher runs in."),
+        f"trireme_launcher_info{labels(info)} 1",
+    ]
     lines += head("trireme_launcher_stage", "1 for the stage that the pod is in, else 0.")
-    lines += [sample("trireme_launcher_stage", each is stage, stage=each.value) for each in Stage]
+    lines += [f"trireme_launcher_stage{labels({'stage': each.value})} {int(each is stage)}" for each in Stage]
     lines += head("trireme_launcher_engine_healthy", "1 while the engine runs and answers where it serves HTTP.")
-    lines.append(sample("trireme_launcher_engine_healthy", engine_healthy))
-    lines += head("trireme_launcher_restarted_in_place", "1 when the container was restarted inside the same pod.")
-    lines.append(sample("trireme_launcher_restarted_in_place", restarted_in_place))
-    lines += status_metrics.lines(status, now)
+    lines.append(f"trireme_launcher_engine_healthy {int(engine_healthy)}")
     if queue is not None:
         lines += head("inference_queue_length", "Requests waiting and running in the engines of this group.")
-        lines.append(sample("inference_queue_length", queue))
-    return "\n".join([*lines, ""])
+        lines.append(f"inference_queue_length {queue}")
+    return "\n".join([*lines, *more, ""])
+
+
+def head(name: str, description: str) -> list[str]:
+    """The first two lines of a gauge."""
+    return [f"# HELP {name} {description}", f"# TYPE {name} gauge"]
+
+
+def labels(values: dict[str, str]) -> str:
+    """``{name="value",...}``, escaped."""
+    return "{" + ",".join(f'{key}="{_escaped(value)}"' for key, value in values.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
