@@ -19,7 +19,7 @@ from tests.unit.launchers import WHERE, Launchers, address, document, launchers,
 from trireme_operator.collector.client import LauncherClient, SilentError
 from trireme_operator.collector.collector import NEWS_BURST, NEWS_SECONDS, Collector
 from trireme_operator.collector.schedule import OTHER_SECONDS, READS_PER_SECOND, Schedule
-from trireme_operator.collector.statusz import AnswerError
+from trireme_operator.collector.statusz import ANSWER_LIMIT_BYTES, AnswerError
 from trireme_operator.collector.targets import Target, Where, target_of
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import KeyedQueue
@@ -66,6 +66,8 @@ def test_leaders_and_workers_of_our_sets_are_asked_at_their_own_address() -> Non
         pytest.param({"ip": "169.254.169.254"}, id="the metadata service of a cloud"),
         pytest.param({"ip": "127.0.0.1"}, id="the operator itself"),
         pytest.param({"ip": "::1"}, id="the operator itself, IPv6"),
+        pytest.param({"ip": "::ffff:127.0.0.1"}, id="the operator itself, IPv4 inside IPv6"),
+        pytest.param({"ip": "::ffff:a9fe:a9fe"}, id="the metadata service, IPv4 inside IPv6"),
         pytest.param({"ip": "0.0.0.0"}, id="any address"),
         pytest.param({"ip": "224.0.0.1"}, id="multicast"),
         pytest.param({"phase": "Pending"}, id="nothing runs yet"),
@@ -120,7 +122,7 @@ async def _redirect(request: web.Request, here: str) -> web.StreamResponse:
 
 
 async def _huge(request: web.Request, here: str) -> web.StreamResponse:
-    return web.Response(body=b" " * (64 * 1024) + json.dumps(document("uid-0")).encode())
+    return web.Response(body=b" " * ANSWER_LIMIT_BYTES + json.dumps(document("uid-0")).encode())
 
 
 async def _endless(request: web.Request, here: str) -> web.StreamResponse:
@@ -132,7 +134,7 @@ async def _endless(request: web.Request, here: str) -> web.StreamResponse:
 
 async def _bomb(request: web.Request, here: str) -> web.StreamResponse:
     body = gzip.compress(b" " * 50_000_000)
-    assert len(body) < 64 * 1024
+    assert len(body) < ANSWER_LIMIT_BYTES
     return web.Response(body=body, headers={"Content-Encoding": "gzip"})
 
 
@@ -198,7 +200,7 @@ async def test_an_answer_that_does_not_come_is_silence_after_a_second(answer: An
 async def test_nothing_is_decompressed() -> None:
     async with reading() as (made, client):
         made.answers[address(0)] = _bomb
-        assert len(await client.read(address(0))) < 64 * 1024
+        assert len(await client.read(address(0))) < ANSWER_LIMIT_BYTES
 
 
 # ---- when it asks ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, computed_field
 
-from trireme_operator.api.base import Model, ShortText
+from trireme_operator.api.base import ATOMIC, Model, ShortText
 from trireme_operator.api.conditions import ConditionType, Reason, WeightReason
 
 ZONES_MAP: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
@@ -104,7 +104,7 @@ class ZoneStatus(Model):
     autoscaling: ZoneAutoscaling | None = None
     """What the zone's autoscaler last said; absent without one."""
 
-    stalled: Annotated[list[StalledGroup], Field(max_length=16)] | None = None
+    stalled: Annotated[list[StalledGroup], Field(max_length=16, json_schema_extra=ATOMIC)] | None = None
     """Groups that are not ready, at most the first 16; absent when all are."""
 
     message: Annotated[str, Field(max_length=4096)] | None = None

@@ -18,7 +18,7 @@ from trireme_operator.api.labels import (
     LWS_LABEL_NAME,
     LWS_LABEL_WORKER_INDEX,
 )
-from trireme_operator.collector import AnswerError, Heard, parse
+from trireme_operator.collector import ANSWER_LIMIT_BYTES, AnswerError, Heard, parse
 from trireme_operator.rendering.engine import LAUNCHER_PORT
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ NO_RIGHT: Final = "no right to pods/proxy"
 SILENT: Final = "its launcher does not answer"
 _PODS_AT_ONCE: Final = 16
 _POD_SECONDS: Final = 3.0
-_ANSWER_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ async def _ask(api: UserApi, pod: Obj) -> Pod:
             LAUNCHER_PORT,
             "statusz",
             timeout_seconds=_POD_SECONDS,
-            limit_bytes=_ANSWER_BYTES,
+            limit_bytes=ANSWER_LIMIT_BYTES,
         )
         return Pod(pod, parse(body, pod_uid=metadata["uid"]), "")
     except Forbidden:

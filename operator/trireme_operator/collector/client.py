@@ -7,13 +7,12 @@ after a second whatever came is thrown away.
 from __future__ import annotations
 
 import aiohttp
-from yarl import URL
 
-from trireme_operator.collector.statusz import AnswerError
+from trireme_operator.collector.statusz import ANSWER_LIMIT_BYTES, AnswerError
 from trireme_operator.rendering.engine import LAUNCHER_PORT
 
 TIMEOUT_SECONDS = 1.0
-BODY_LIMIT_BYTES = 64 * 1024
+_BUFFER_BYTES = 32 * 1024
 _KEEPALIVE_SECONDS = 3.0
 """Longer than a sentinel's interval. An idle connection takes 12 kB, so those of all others are not kept: with 200
 reads a second never more than 600 are open."""
@@ -36,7 +35,7 @@ class LauncherClient:
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "trireme-operator"},
             auto_decompress=False,
             trust_env=False,
-            read_bufsize=BODY_LIMIT_BYTES,
+            read_bufsize=_BUFFER_BYTES,
             max_line_size=1024,
             max_field_size=4096,
             max_headers=32,
@@ -44,7 +43,8 @@ class LauncherClient:
 
     async def read(self, address: str) -> bytes:
         """The body of the answer. Raises SilentError and AnswerError."""
-        url = URL.build(scheme="http", host=address, port=self._port, path="/statusz")
+        host = f"[{address}]" if ":" in address else address
+        url = f"http://{host}:{self._port}/statusz"
         try:
             async with self._session.get(url, allow_redirects=False) as response:
                 try:
@@ -70,6 +70,6 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > BODY_LIMIT_BYTES:
-            raise AnswerError(f"the answer is larger than {BODY_LIMIT_BYTES} bytes")
+        if len(body) > ANSWER_LIMIT_BYTES:
+            raise AnswerError(f"the answer is larger than {ANSWER_LIMIT_BYTES} bytes")
     return bytes(body)

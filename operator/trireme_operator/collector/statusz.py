@@ -16,6 +16,8 @@ from datetime import datetime
 from sys import intern
 from typing import Any, Final
 
+ANSWER_LIMIT_BYTES: Final = 128 * 1024
+"""More than a leader of 64 pods with 256 preflight checks has to say (docs/contract.md), 107 kB."""
 TEXT_LIMIT: Final = 300
 """Characters of a reason that are kept."""
 _NAME_LIMIT: Final = 253

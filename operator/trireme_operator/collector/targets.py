@@ -77,5 +77,7 @@ def _address(text: object) -> str | None:
         address = ip_address(str(text or ""))
     except ValueError:
         return None
+    # An IPv4 address inside an IPv6 one is judged as what it is (the module does so by itself since Python 3.13).
+    address = getattr(address, "ipv4_mapped", None) or address
     local = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
     return None if local else str(address)

@@ -51,7 +51,7 @@ def groups_of(set_name: str, pods: Iterable[Obj], *, replicas: int, size: int) -
 
 
 def _group(set_name: str, index: int, pods: list[Obj], size: int) -> Group:
-    return Group(index, _cause(set_name, pods, size), tuple(sorted(pods, key=_worker_index)))
+    return Group(index, _cause(set_name, pods, size), pods=tuple(sorted(pods, key=_worker_index)))
 
 
 def _cause(set_name: str, pods: list[Obj], size: int) -> Cause | None:
