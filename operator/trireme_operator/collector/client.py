@@ -26,12 +26,12 @@ class SilentError(Exception):
 class LauncherClient:
     """Reads ``/statusz``; connections are kept from one read to the next. To be made within an event loop."""
 
-    def __init__(self, *, port: int = LAUNCHER_PORT) -> None:
+    def __init__(self, *, port: int = LAUNCHER_PORT, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._port = port
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=timeout_seconds),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "trireme-operator"},
             auto_decompress=False,
             trust_env=False,
