@@ -27,6 +27,8 @@ import structlog
 import uvloop
 from prometheus_client import start_http_server
 
+from trireme_operator.collector.client import LauncherClient
+from trireme_operator.collector.collector import Collector
 from trireme_operator.controller import handlers
 from trireme_operator.controller.events import Recorder
 from trireme_operator.controller.feed import Feed
@@ -34,14 +36,14 @@ from trireme_operator.controller.leadership import Leadership
 from trireme_operator.controller.liveness import stuck
 from trireme_operator.controller.logs import LogFormat, configure_logs
 from trireme_operator.controller.metrics import Metrics
-from trireme_operator.controller.queue import KeyedQueue
+from trireme_operator.controller.queue import Key, KeyedQueue
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
 from trireme_operator.controller.resync import resync
 from trireme_operator.controller.rights import Rights
 from trireme_operator.controller.store import KINDS, Store, Stream
 from trireme_operator.controller.workers import describe, work
-from trireme_operator.kube import Claim, Fence, FencedApi, KubernetesApi, Lease, connect
+from trireme_operator.kube import LEADER_WORKER_SET, Claim, Fence, FencedApi, KubernetesApi, Lease, connect
 from trireme_operator.memory import stay_small
 from trireme_operator.rendering import Settings
 
@@ -118,6 +120,7 @@ async def serve(configuration: Configuration) -> None:
         connections.push_async_callback(api.close)
         leadership = Leadership(await _lease(configuration, metrics, connections), fence, queue, metrics)
         store = Store(_streams(configuration.namespaces), queue.add)
+        collector = _collector(store, queue, metrics, connections)
         rights = Rights(api, fence, refused, namespaces=configuration.namespaces, changed=queue.add_all)
         writing = FencedApi(api, fence)
         recorder = Recorder(writing, metrics, instance=configuration.instance, now=_now)
@@ -126,6 +129,7 @@ async def serve(configuration: Configuration) -> None:
             store,
             configuration.settings,
             clock=_now,
+            heard=collector.heard,
             missing=rights.missing,
             tell=recorder.tell,
         )
@@ -139,6 +143,7 @@ async def serve(configuration: Configuration) -> None:
             leadership.run(),
             recorder.run(),
             rights.run(),
+            _collect(collector, store),
         ]
         parts += [work(queue, reconciler.reconcile, metrics) for _ in range(WORKERS)]
         structlog.get_logger().info("Starting", namespaces=list(configuration.namespaces) or "all", workers=WORKERS)
@@ -158,6 +163,27 @@ async def _lease(configuration: Configuration, metrics: Metrics, connections: As
     api = KubernetesApi(client, timeout_seconds=_LEASE_TIMEOUT_SECONDS, observer=metrics.observe_call)
     connections.push_async_callback(api.close)
     return Lease(api, configuration.claim, now=_now)
+
+
+def _collector(store: Store, queue: KeyedQueue, metrics: Metrics, connections: AsyncExitStack) -> Collector:
+    """It learns of pods from the store, and wakes the resource that an answer is news for."""
+    launchers = LauncherClient()
+    connections.push_async_callback(launchers.close)
+    collector = Collector(
+        launchers.read,
+        lambda where: queue.add(Key(*where)),
+        belongs=lambda where, name: store.belongs(LEADER_WORKER_SET, name, Key(*where)),
+        outcome=lambda outcome: metrics.collector_reads.labels(outcome).inc(),
+    )
+    store.pods = collector
+    metrics.watch(collector)
+    return collector
+
+
+async def _collect(collector: Collector, store: Store) -> None:
+    """Nobody may be told to look at a resource before the store knows what there is."""
+    await store.ready.wait()
+    await collector.run()
 
 
 def _now() -> datetime:

@@ -6,13 +6,26 @@ kernel drops signals without a handler, a blocked signal still arrives.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
 import time
 from collections.abc import Sequence
 
-from trireme_runtime import __version__, command, drain, limits, metrics, processes, ranks, restart, stage, termination
+from trireme_runtime import (
+    __version__,
+    command,
+    drain,
+    limits,
+    metrics,
+    processes,
+    ranks,
+    restart,
+    stage,
+    status_metrics,
+    termination,
+)
 from trireme_runtime.engine import Engine
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
 from trireme_runtime.group import Group
@@ -263,7 +276,11 @@ class Launcher:
             "role": environment.role,
         }
         queue = self._queue_length() if status.engine_healthy else None
-        more = preflight_metrics.lines(status.preflight)
+        said, restarted = json.loads(status.as_json()), self._ends_at is not None
+        more = [
+            *status_metrics.lines(said, time.time(), restarted_in_place=restarted),
+            *preflight_metrics.lines(status.preflight),
+        ]
         return metrics.text(info=info, stage=status.stage, engine_healthy=status.engine_healthy, queue=queue, more=more)
 
     def _queue_length(self) -> int | None:

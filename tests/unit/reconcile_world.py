@@ -6,6 +6,7 @@ from typing import Any
 from tests.unit.controller_samples import NAMESPACE, pod, resource
 from tests.unit.fake_kube import FakeKube
 from tests.unit.stores import filled
+from trireme_operator.collector import Heard
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
@@ -42,6 +43,7 @@ class World:
     def __init__(self, **spec: Any) -> None:
         self.kube = FakeKube()
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.heard: dict[str, Heard] = {}
         self.settings = Settings(launcher_image="trireme.dev/runtime:1")
         self.kube.add(INFERENCE_CLUSTER, resource(**spec))
 
@@ -49,7 +51,8 @@ class World:
         """As by a process that has just started: all that it knows was listed."""
         store = await filled(self.kube)
         api = RecordingApi(self.kube, store)
-        return await Reconciler(api, store, self.settings, clock=lambda: self.now).reconcile(KEY)
+        reconciler = Reconciler(api, store, self.settings, clock=lambda: self.now, heard=self.heard.get)
+        return await reconciler.reconcile(KEY)
 
     async def writes(self) -> list[tuple[str, str, str]]:
         """What one reconcile writes."""
@@ -77,6 +80,11 @@ class World:
     def group(self, zone: str, index: int, **leader: Any) -> None:
         self.kube.add(POD, pod(f"llm-{zone}", index, 0, **leader))
         self.kube.add(POD, pod(f"llm-{zone}", index, 1))
+
+    def hear(self, name: str, stage: str, **said: Any) -> None:
+        """What the launcher in a pod says from now on."""
+        uid = self.kube.one(POD, name)["metadata"]["uid"]
+        self.heard[uid] = Heard(uid, stage, **{"since": "2026-01-01T00:05:00Z", **said})
 
     def everything_ready(self) -> None:
         for zone, index in (("zone-a", 0), ("zone-b", 0), ("zone-b", 1)):

@@ -6,7 +6,7 @@ from trireme_operator.api.conditions import ConditionType, Reason, WeightReason
 from trireme_operator.api.crd import crd
 from trireme_operator.api.parse import parse, read
 from trireme_operator.api.resource import API_VERSION, GROUP, KIND, PLURAL, VERSION, InferenceCluster, ObjectMeta, Spec
-from trireme_operator.api.status import Condition, PlanStatus, Status, ZoneAutoscaling, ZoneStatus
+from trireme_operator.api.status import Condition, PlanStatus, StalledGroup, Status, ZoneAutoscaling, ZoneStatus
 from trireme_operator.api.violations import InvalidResource, Violation
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "PlanStatus",
     "Reason",
     "Spec",
+    "StalledGroup",
     "Status",
     "Violation",
     "WeightReason",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, computed_field
 
-from trireme_operator.api.base import Model, ShortText
+from trireme_operator.api.base import ATOMIC, Model, ShortText
 from trireme_operator.api.conditions import ConditionType, Reason, WeightReason
 
 ZONES_MAP: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
@@ -65,6 +65,24 @@ class ZoneAutoscaling(Model):
     `TooFewReplicas` (less than minReplicas) or `FailedGetContainerResourceMetric`; else `ValidMetricFound`."""
 
 
+class StalledGroup(Model):
+    """A group that is not ready."""
+
+    group: Annotated[int, Field(ge=0)]
+    """Its index in the zone."""
+
+    stage: Annotated[str, Field(pattern="^[A-Z][A-Za-z]{0,31}$", max_length=32)]
+    """How far it has come. From its pods: `Pending` (no node, no image, no volume yet), `Starting` (its launchers say
+    nothing yet), `Failed`, `Ending`. From its leader's launcher: `Waiting`, `Held`, `Preflight`, `Fetching`, `Loading`,
+    `Compiling`, `Draining` or `Failed`."""
+
+    since: Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})] | None = None
+    """Since when it is in this stage; absent where nobody can tell."""
+
+    reason: Annotated[str, Field(max_length=1024)]
+    """The first cause, or what it waits for."""
+
+
 class ZoneStatus(Model):
     """One zone as it is."""
 
@@ -85,6 +103,9 @@ class ZoneStatus(Model):
 
     autoscaling: ZoneAutoscaling | None = None
     """What the zone's autoscaler last said; absent without one."""
+
+    stalled: Annotated[list[StalledGroup], Field(max_length=16, json_schema_extra=ATOMIC)] | None = None
+    """Groups that are not ready, at most the first 16; absent when all are."""
 
     message: Annotated[str, Field(max_length=4096)] | None = None
     """What keeps groups of the zone from being ready, and the way out."""

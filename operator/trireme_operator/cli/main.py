@@ -9,12 +9,13 @@ from trireme_operator.cli.history import history
 from trireme_operator.cli.plan import plan
 from trireme_operator.cli.render import render
 from trireme_operator.cli.rollback import rollback
+from trireme_operator.cli.status import status
 from trireme_operator.cli.upgrade_rendering import upgrade_rendering
 from trireme_operator.cli.validate import validate
 
 app = typer.Typer(
     name="trireme",
-    help="Check, plan and render InferenceClusters without a cluster; see and move their revisions in one.",
+    help="Check, plan and render InferenceClusters without a cluster; see them and move their revisions in one.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(validate)
 app.command()(plan)
 app.command()(render)
+app.command()(status)
 app.command()(history)
 app.command()(diff)
 app.command()(rollback)

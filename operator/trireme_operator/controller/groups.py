@@ -19,15 +19,21 @@ ANNOTATION_SIZE = "leaderworkerset.sigs.k8s.io/size"
 
 @dataclass(frozen=True)
 class Group:
-    """One group: its index in the set, and the cause when it is not ready."""
+    """One group: its index in the set, its pods with the leader first, and the cause when it is not ready."""
 
     index: int
     cause: Cause | None
+    pods: tuple[Obj, ...] = ()
 
     @property
     def ready(self) -> bool:
         """Whether every pod that serves HTTP is Ready, and every pod of the group is there."""
         return self.cause is None
+
+    @property
+    def leader(self) -> Obj | None:
+        """The leader's pod, when it exists."""
+        return next((pod for pod in self.pods if _worker_index(pod) == 0), None)
 
 
 def groups_of(set_name: str, pods: Iterable[Obj], *, replicas: int, size: int) -> tuple[Group, ...]:
@@ -41,7 +47,11 @@ def groups_of(set_name: str, pods: Iterable[Obj], *, replicas: int, size: int) -
         index = labels.get(LWS_LABEL_GROUP_INDEX, "")
         if labels.get(LWS_LABEL_NAME) == set_name and index.isdigit():
             members[int(index)].append(pod)
-    return tuple(Group(index, _cause(set_name, members.get(index, []), size)) for index in range(replicas))
+    return tuple(_group(set_name, index, members.get(index, []), size) for index in range(replicas))
+
+
+def _group(set_name: str, index: int, pods: list[Obj], size: int) -> Group:
+    return Group(index, _cause(set_name, pods, size), pods=tuple(sorted(pods, key=_worker_index)))
 
 
 def _cause(set_name: str, pods: list[Obj], size: int) -> Cause | None:

@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from trireme_operator.collector.collector import Collector
 from trireme_operator.controller.queue import KeyedQueue
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -40,11 +41,39 @@ class Metrics:
         self.events = Counter(
             "trireme_events", "Events about resources by result (written, dropped)", ["result"], registry=self.registry
         )
+        self.collector_reads = Counter(
+            "trireme_collector_reads",
+            "Reads of launchers by outcome (ok, silent, refused)",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.leader = Gauge("trireme_leader", "1 while this process holds the Lease and writes", registry=self.registry)
         depth = Gauge("trireme_queue_depth", "Keys that wait for a worker", registry=self.registry)
         depth.set_function(lambda: queue.depth)
         oldest = Gauge("trireme_queue_oldest_seconds", "Age of the oldest waiting key", registry=self.registry)
         oldest.set_function(lambda: queue.oldest_seconds)
+
+    def watch(self, collector: Collector) -> None:
+        """Show how many launchers are asked, how often, and how many of them are silent."""
+        schedule, registry = collector.schedule, self.registry
+        launchers = Gauge("trireme_collector_launchers", "Launchers that are asked what they do", registry=registry)
+        launchers.set_function(lambda: len(schedule))
+        silent = Gauge("trireme_collector_silent", "Launchers that gave no good answer last", registry=registry)
+        silent.set_function(lambda: collector.silent)
+        interval = Gauge(
+            "trireme_collector_interval_seconds",
+            "Between two reads of a launcher: of a zone's sentinel, and of any other",
+            ["launcher"],
+            registry=registry,
+        )
+        interval.labels("sentinel").set_function(lambda: schedule.sentinel_seconds)
+        interval.labels("other").set_function(lambda: schedule.other_seconds)
+        oldest = Gauge(
+            "trireme_collector_oldest_seconds",
+            "Age of the oldest answer of a launcher that is not silent",
+            registry=registry,
+        )
+        oldest.set_function(lambda: collector.oldest_seconds)
 
     def observe_call(self, verb: str, kind: str, code: str, seconds: float) -> None:
         """As `trireme_operator.kube.CallObserverFn`."""

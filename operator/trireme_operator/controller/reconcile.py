@@ -22,6 +22,7 @@ from trireme_operator.controller.revisions import Template, ensure_revision, pru
 from trireme_operator.controller.rights import Missing
 from trireme_operator.controller.routes import GatewayReader, read_gateways
 from trireme_operator.controller.scope import CHILD_KINDS, ChildError, Children, OutdatedError, Scope
+from trireme_operator.controller.stalled import HeardFn, stalled
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
 from trireme_operator.controller.unpermitted import unpermitted, unseen
@@ -74,9 +75,11 @@ class Reconciler:
         settings: rendering.Settings,
         *,
         clock: Callable[[], datetime],
+        heard: HeardFn = lambda _: None,
         missing: MissingFn = lambda _: Missing(),
         tell: TellFn | None = None,
     ) -> None:
+        self._heard = heard
         self._missing = missing
         self._tell = tell
         self._api = api
@@ -140,7 +143,8 @@ class Reconciler:
         if POD in scope.children.refused:
             scope.errors.append(ChildError(POD, "of the groups", scope.children.refused[POD]))
         await release(scope, wanted)
-        zones = _views(scope, wanted)
+        live = raw.get("status") or {}
+        zones = _views(scope, wanted, live, self._heard)
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
             template = await self._apply(scope, wanted, zones)
@@ -148,7 +152,6 @@ class Reconciler:
             gateways = await reading
         finally:
             reading.cancel()
-        live = raw.get("status") or {}
         conditions = Conditions(
             live.get("conditions") or [], generation=scope.cluster.metadata.generation, now=self._clock()
         )
@@ -226,7 +229,7 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
     await prune_revisions(scope)
 
 
-def _views(scope: Scope, wanted: ClusterPlan) -> list[ZoneView]:
+def _views(scope: Scope, wanted: ClusterPlan, live: Obj, heard: HeardFn) -> list[ZoneView]:
     groups = {
         zone.name: groups_of(
             zone.lws_name, scope.children.pods, replicas=groups_asked_for(scope, zone), size=wanted.geometry.pods
@@ -234,8 +237,15 @@ def _views(scope: Scope, wanted: ClusterPlan) -> list[ZoneView]:
         for zone in wanted.zones
     }
     weighed = weights(wanted, ready={name: _ready(found) for name, found in groups.items()}, live=_live(scope, wanted))
+    before = {zone.get("name"): zone for zone in live.get("zones") or []}
     return [
-        ZoneView(zone, groups[zone.name], weighed[zone.name], groups_draining(scope, wanted, zone))
+        ZoneView(
+            zone,
+            groups[zone.name],
+            weighed[zone.name],
+            stalled=stalled(groups[zone.name], heard, before.get(zone.name or "") or {}),
+            draining=groups_draining(scope, wanted, zone),
+        )
         for zone in wanted.zones
     ]
 

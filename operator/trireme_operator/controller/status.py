@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from trireme_operator.api import ConditionType, InvalidResource, PlanStatus, Reason, Status, ZoneStatus
+from trireme_operator.api import ConditionType, InvalidResource, PlanStatus, Reason, StalledGroup, Status, ZoneStatus
 from trireme_operator.api.labels import FIELD_MANAGER
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.api.resource import CPU
@@ -40,6 +40,8 @@ class ZoneView:
     plan: ZonePlan
     groups: tuple[Group, ...]
     weight: ZoneWeight
+    stalled: tuple[StalledGroup, ...] = ()
+    """What is said of groups that are not ready, a few of them at most."""
     draining: int = 0
     """Groups that are left, though the zone is disabled, until the traffic has moved."""
 
@@ -107,6 +109,7 @@ def compute(
                 weight=zone.weight.weight,
                 weight_reason=zone.weight.reason,
                 autoscaling=zone_autoscaling(scope, zone.plan),
+                stalled=list(zone.stalled) or None,
                 message=zone.message,
             )
             for zone in zones

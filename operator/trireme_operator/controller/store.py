@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from sys import intern
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from trireme_operator.api.labels import LABEL_CLUSTER
 from trireme_operator.controller.compact import Packer, trimmed
@@ -72,6 +72,18 @@ class _Write:
     waiting: list[tuple[int, tuple[Key, ...]]] = field(default_factory=list)
 
 
+class PodObserver(Protocol):
+    """Who is told of each pod as the API server shows it, and of what is gone."""
+
+    def see(self, pod: Obj) -> None:
+        """A pod was added or has changed."""
+        ...
+
+    def forget(self, uid: str) -> None:
+        """An object of this UID, which may have been a pod, is gone."""
+        ...
+
+
 class Store:
     """See the module. `changed` is called with each resource that should be looked at, once all is `ready`."""
 
@@ -80,6 +92,7 @@ class Store:
         self.ready = asyncio.Event()
         self.paging = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._changed = changed
+        self.pods: PodObserver | None = None
         self._unread = set(self.streams)
         self._unserved: set[Stream] = set()
         self._refused: dict[Stream, KubeError] = {}
@@ -99,6 +112,11 @@ class Store:
     def resources(self) -> tuple[Key, ...]:
         """Every resource."""
         return tuple(Key(*where) for where in self._objects[INFERENCE_CLUSTER])
+
+    def belongs(self, kind: Kind, name: str, key: Key) -> bool:
+        """Whether an object of this name is a child of the resource."""
+        entry = self._objects[kind].get((key.namespace, name))
+        return entry is not None and key in entry.owners
 
     def children(self, key: Key) -> Children:
         """What belongs to a resource by its label, or by its owner where the label was stripped."""
@@ -256,6 +274,8 @@ class Store:
         packed = self._packers[kind].pack(trimmed(kind, obj))
         entry = _Entry(metadata["uid"], version, version if seen is None else seen, own, owners, packed)
         self._objects[kind][where] = entry
+        if kind == POD and self.pods is not None:
+            self.pods.see(obj)
         if kind != INFERENCE_CLUSTER:
             for key in owners:
                 self._owned[key].add((kind, where[1]))
@@ -280,6 +300,8 @@ class Store:
 
     def _bury(self, uid: str, version: int) -> None:
         """Nothing up to this version of the object may come back."""
+        if self.pods is not None:
+            self.pods.forget(uid)
         self._gone[uid] = max(version, self._gone.get(uid, -1))
         if len(self._gone) > _REMEMBERED_DELETIONS:
             self._gone.popitem(last=False)
