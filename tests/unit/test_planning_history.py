@@ -27,7 +27,13 @@ NOW = 1_800_000_000
 
 
 def failure(epoch: str = "one", *, group: int = 0, time: int = NOW, **fields: Any) -> Failure:
-    given = {"pod": f"llm-{group}-1", "worker": 1, "reason": "EngineExited", "exit_code": 1, "revision": "r1"} | fields
+    given: dict[str, Any] = {
+        "pod": f"llm-{group}-1",
+        "worker": 1,
+        "reason": "EngineExited",
+        "exit_code": 1,
+        "revision": "r1",
+    } | fields
     return Failure(group=group, epoch=epoch, time=time, **given)
 
 

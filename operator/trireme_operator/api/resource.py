@@ -25,6 +25,7 @@ from trireme_operator.api.network import Network
 from trireme_operator.api.network_policy import NetworkPolicy
 from trireme_operator.api.parallelism import Accelerator, Parallelism
 from trireme_operator.api.quantity import Quantity
+from trireme_operator.api.restarts import Restarts
 from trireme_operator.api.scheduling import Scheduling
 from trireme_operator.api.service import Service
 from trireme_operator.api.zones import Zone
@@ -150,6 +151,9 @@ class Spec(Model):
     network_policy: NetworkPolicy | None = None
     """Who may connect to the pods. Absent: no NetworkPolicy. It takes effect where the cluster's network plugin
     enforces NetworkPolicies."""
+
+    restarts: Restarts | None = None
+    """How soon and how often a group that failed is started again. Absent: the defaults of its fields."""
 
     monitoring: Annotated[Monitoring, Field(json_schema_extra=UNSTORED_DEFAULT)] = Monitoring()
     """Metrics for Prometheus."""

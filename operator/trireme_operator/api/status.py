@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, computed_field
 
-from trireme_operator.api.base import Model, ShortText
+from trireme_operator.api.base import ATOMIC, Model, ShortText
 from trireme_operator.api.conditions import ConditionType, Reason, WeightReason
 
 ZONES_MAP: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
@@ -65,6 +65,36 @@ class ZoneAutoscaling(Model):
     `TooFewReplicas` (less than minReplicas) or `FailedGetContainerResourceMetric`; else `ValidMetricFound`."""
 
 
+class FailureStatus(Model):
+    """The last failure of a group."""
+
+    group: Annotated[int, Field(ge=0)]
+    """The group's index in its zone."""
+
+    pod: ShortText
+    """The pod that failed first."""
+
+    cause: Annotated[str, Field(max_length=512)]
+    """What happened to it, for example `worker 1: OOMKilled (exit 137)`."""
+
+    message: Annotated[str, Field(max_length=1024)] | None = None
+    """What the launcher, or another program in the pod, said of it."""
+
+    log: (
+        Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=8, json_schema_extra=ATOMIC)] | None
+    ) = None
+    """The last lines that the engine wrote."""
+
+    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When it happened."""
+
+    count: Annotated[int, Field(ge=1)]
+    """Failures of the group with this template within `restarts.windowSeconds`, up to this one."""
+
+    next_try: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When the group may start again; absent when it may already."""
+
+
 class ZoneStatus(Model):
     """One zone as it is."""
 
@@ -85,6 +115,9 @@ class ZoneStatus(Model):
 
     autoscaling: ZoneAutoscaling | None = None
     """What the zone's autoscaler last said; absent without one."""
+
+    failures: Annotated[list[FailureStatus], Field(max_length=4, json_schema_extra=ATOMIC)] | None = None
+    """The last failure of each group that failed, the latest first, at most four."""
 
     message: Annotated[str, Field(max_length=4096)] | None = None
     """What keeps groups of the zone from being ready, and the way out."""

@@ -9,6 +9,7 @@ from trireme_operator.api.labels import (
     LABEL_ROTATION,
     LWS_LABEL_GROUP_INDEX,
     LWS_LABEL_NAME,
+    LWS_LABEL_REVISION,
     LWS_LABEL_WORKER_INDEX,
 )
 from trireme_operator.controller.causes import Cause, Stage, cause_of, is_ready, worst
@@ -23,6 +24,8 @@ class Group:
 
     index: int
     cause: Cause | None
+    revision: str = ""
+    """LeaderWorkerSet's hash of the template that its leader was made from; empty without a leader."""
 
     @property
     def ready(self) -> bool:
@@ -41,11 +44,16 @@ def groups_of(set_name: str, pods: Iterable[Obj], *, replicas: int, size: int) -
         index = labels.get(LWS_LABEL_GROUP_INDEX, "")
         if labels.get(LWS_LABEL_NAME) == set_name and index.isdigit():
             members[int(index)].append(pod)
-    return tuple(Group(index, _cause(set_name, members.get(index, []), size)) for index in range(replicas))
+    return tuple(_group(set_name, index, members.get(index, []), size) for index in range(replicas))
 
 
-def _cause(set_name: str, pods: list[Obj], size: int) -> Cause | None:
+def _group(set_name: str, index: int, pods: list[Obj], size: int) -> Group:
     leader = next((pod for pod in pods if _worker_index(pod) == 0), None)
+    labels = (leader or {}).get("metadata", {}).get("labels") or {}
+    return Group(index, _cause(set_name, leader, pods, size), labels.get(LWS_LABEL_REVISION, ""))
+
+
+def _cause(set_name: str, leader: Obj | None, pods: list[Obj], size: int) -> Cause | None:
     if leader is None:
         text = (
             "the leader's pod does not exist yet; if that stays so, check that the controller of LeaderWorkerSet runs, "

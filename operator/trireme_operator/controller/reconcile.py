@@ -14,6 +14,8 @@ from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.accepted import Accepted, last_accepted
 from trireme_operator.controller.children import ensure, prune
 from trireme_operator.controller.conditions import Conditions
+from trireme_operator.controller.failures import Past, keep_pasts, next_try, with_past
+from trireme_operator.controller.first_cause import finished_with
 from trireme_operator.controller.groups import Group, groups_of
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
@@ -47,6 +49,8 @@ RESYNC_SECONDS = 450.0
 """Between full looks at a settled resource; the queue spreads it by +- 20 %."""
 UNSETTLED_SECONDS = 15.0
 """How soon to look again at a resource that waits for something no watched object announces: an API, a gateway."""
+RETRY_MARGIN_SECONDS = 1.0
+"""After a held group may start again: the queue spreads looks by +- 20 %, and an early one would say the same."""
 GATEWAY_SECONDS = 4.0
 """The same while a Gateway that exists is being set up, which takes seconds; Gateways are read and not watched."""
 
@@ -140,7 +144,8 @@ class Reconciler:
         if POD in scope.children.refused:
             scope.errors.append(ChildError(POD, "of the groups", scope.children.refused[POD]))
         await release(scope, wanted)
-        zones = _views(scope, wanted)
+        pasts = await keep_pasts(scope, wanted, now=int(self._clock().timestamp()))
+        zones = _views(scope, wanted, pasts)
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
             template = await self._apply(scope, wanted, zones)
@@ -156,7 +161,8 @@ class Reconciler:
         await self._write_status(raw, status)
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
-        return _next_look(scope, conditions)
+        self._store.forget(finished_with(scope.children.pods, scope.children.gone))
+        return _next_look(scope, conditions, pasts)
 
     async def _write_status(self, raw: Obj, status: Obj) -> None:
         missing = self._missing(raw)
@@ -226,18 +232,25 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
     await prune_revisions(scope)
 
 
-def _views(scope: Scope, wanted: ClusterPlan) -> list[ZoneView]:
-    groups = {
-        zone.name: groups_of(
-            zone.lws_name, scope.children.pods, replicas=groups_asked_for(scope, zone), size=wanted.geometry.pods
-        )
-        for zone in wanted.zones
-    }
+def _views(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past]) -> list[ZoneView]:
+    groups = {zone.name: _groups(scope, wanted, zone, pasts[zone.lws_name]) for zone in wanted.zones}
     weighed = weights(wanted, ready={name: _ready(found) for name, found in groups.items()}, live=_live(scope, wanted))
     return [
-        ZoneView(zone, groups[zone.name], weighed[zone.name], groups_draining(scope, wanted, zone))
+        ZoneView(
+            zone,
+            groups[zone.name],
+            weighed[zone.name],
+            pasts[zone.lws_name],
+            draining=groups_draining(scope, wanted, zone),
+        )
         for zone in wanted.zones
     ]
+
+
+def _groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, past: Past) -> tuple[Group, ...]:
+    asked, size = groups_asked_for(scope, zone), wanted.geometry.pods
+    found = groups_of(zone.lws_name, scope.children.pods, replicas=asked, size=size)
+    return tuple(with_past(group, past) for group in found)
 
 
 def _ready(groups: tuple[Group, ...]) -> int:
@@ -254,7 +267,13 @@ def _live(scope: Scope, wanted: ClusterPlan) -> Mapping[str | None, int] | None:
     return {by_service[ref["name"]]: int(ref.get("weight", 1)) for ref in backends if ref.get("name") in by_service}
 
 
-def _next_look(scope: Scope, conditions: Conditions) -> float:
+def _next_look(scope: Scope, conditions: Conditions, pasts: Mapping[str, Past]) -> float:
+    wait = next_try(pasts)
+    look = _unhurried_look(scope, conditions)
+    return look if wait is None else min(look, wait + RETRY_MARGIN_SECONDS)
+
+
+def _unhurried_look(scope: Scope, conditions: Conditions) -> float:
     routes = conditions.get(ConditionType.ROUTES_PROGRAMMED)
     if routes is not None and routes.reason is Reason.GATEWAY_NOT_PROGRAMMED:
         return GATEWAY_SECONDS

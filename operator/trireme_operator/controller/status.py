@@ -13,6 +13,7 @@ from trireme_operator.controller.autoscaling import say_autoscaling, zone_autosc
 from trireme_operator.controller.causes import Cause, worst
 from trireme_operator.controller.children import NameTakenError
 from trireme_operator.controller.conditions import Conditions
+from trireme_operator.controller.failures import Past, told
 from trireme_operator.controller.groups import Group
 from trireme_operator.controller.revisions import Template
 from trireme_operator.controller.routes import GatewayKey, url, verdict
@@ -40,6 +41,7 @@ class ZoneView:
     plan: ZonePlan
     groups: tuple[Group, ...]
     weight: ZoneWeight
+    past: Past
     draining: int = 0
     """Groups that are left, though the zone is disabled, until the traffic has moved."""
 
@@ -107,6 +109,7 @@ def compute(
                 weight=zone.weight.weight,
                 weight_reason=zone.weight.reason,
                 autoscaling=zone_autoscaling(scope, zone.plan),
+                failures=told(zone.past),
                 message=zone.message,
             )
             for zone in zones

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from trireme_operator.api.restarts import Restarts
+
 MAX_DELAY_SECONDS: Final = 300
 """The delay doubles up to this, or to ``spec.restarts.backoffSeconds`` where that is greater."""
 JITTER_PERCENT: Final = 20
@@ -19,6 +21,18 @@ class RestartPolicy:
     limit: int = 5
     window: int = 1800
     backoff: int = 10
+
+
+def restart_policy(wanted: Restarts | None) -> RestartPolicy:
+    """What a resource says, with the defaults for what it does not say."""
+    default = RestartPolicy()
+    if wanted is None:
+        return default
+    return RestartPolicy(
+        limit=default.limit if wanted.limit is None else wanted.limit,
+        window=wanted.window_seconds or default.window,
+        backoff=default.backoff if wanted.backoff_seconds is None else wanted.backoff_seconds,
+    )
 
 
 @dataclass(frozen=True)

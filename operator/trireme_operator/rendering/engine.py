@@ -15,6 +15,7 @@ MASTER_PORT: Final = 29501
 DATA_PARALLEL_PORT: Final = 29550
 GRACE_SECONDS: Final = 120
 SETTLE_SECONDS: Final = 5
+PERMIT_URL: Final = "TRIREME_PERMIT_URL"
 HOME: Final = "/home/trireme"
 
 _CONTRACT: Final = "1"
