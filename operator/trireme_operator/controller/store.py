@@ -105,6 +105,16 @@ class Store:
         """Every resource."""
         return tuple(Key(*where) for where in self._objects[INFERENCE_CLUSTER])
 
+    def get(self, kind: Kind, where: Where) -> Obj | None:
+        """Any object; None when there is none."""
+        entry = self._objects[kind].get(where)
+        return None if entry is None else unpack(entry.packed)
+
+    def stamp(self, kind: Kind, where: Where) -> tuple[int, Key | None]:
+        """The version of an object and the resource that it belongs to: (0, None) when there is none."""
+        entry = self._objects[kind].get(where)
+        return (0, None) if entry is None else (entry.version, entry.owners[0] if entry.owners else None)
+
     def children(self, key: Key) -> Children:
         """What belongs to a resource by its label, or by its owner where the label was stripped."""
         objects: dict[Kind, dict[str, Obj]] = {kind: {} for kind in CHILD_KINDS}
