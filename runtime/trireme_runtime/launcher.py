@@ -12,7 +12,19 @@ import signal
 import time
 from collections.abc import Sequence
 
-from trireme_runtime import __version__, command, drain, limits, metrics, processes, ranks, restart, stage, termination
+from trireme_runtime import (
+    __version__,
+    command,
+    drain,
+    limits,
+    metrics,
+    permit,
+    processes,
+    ranks,
+    restart,
+    stage,
+    termination,
+)
 from trireme_runtime.engine import Engine
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
 from trireme_runtime.group import Group
@@ -47,6 +59,7 @@ class Launcher:
         self._engine_code: int | None = None
         self._engine_watch: EngineWatch | None = None
         self._group: Group | None = None
+        self._permit = permit.of_pod(environment)
         self._ends_at: float | None = None
         self._served = False
         self._terminated_at: float | None = None
@@ -106,6 +119,10 @@ class Launcher:
             waits_for = self._group.waits_for(now)
         if waits_for:
             self._facts = Facts(obstacle=waits_for)
+            return None
+        if self._permit is not None and (waits_for := self._permit.waits_for(now)):
+            before = Stage.WAITING if self._permit.held is None else Stage.HELD
+            self._facts = Facts(obstacle=waits_for, before=before)
             return None
         if self._group is not None:
             self._group.join()
@@ -233,6 +250,7 @@ class Launcher:
             engine_running=running,
             engine_healthy=running and healthy,
             unfinished=None if self._engine_watch is None else self._engine_watch.unfinished,
+            held=None if self._permit is None else self._permit.held,
         )
 
     def _metrics_text(self) -> str:

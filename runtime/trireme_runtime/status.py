@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trireme_runtime import log, stage
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
 from trireme_runtime.network import Network
+from trireme_runtime.permit import Held
 from trireme_runtime.ranks import Rank
 from trireme_runtime.stage import Stage
 
@@ -28,6 +29,7 @@ class Status:
     engine_healthy: bool
     unfinished: int | None = None
     network: Network | None = None
+    held: Held | None = None
 
     @property
     def ready(self) -> bool:
@@ -62,5 +64,6 @@ class Status:
                     "healthy": self.engine_healthy,
                     "unfinished": self.unfinished,
                 },
+                "held": None if self.held is None else self.held.as_json(),
             }
         ).encode()

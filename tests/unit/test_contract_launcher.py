@@ -56,7 +56,7 @@ def test_the_engines_version_is_named_with_the_one_that_is_tested(page: str) -> 
 def test_every_variable_that_the_launcher_needs_is_on_the_page() -> None:
     on_page = set(re.findall(r"`((?:LWS|TRIREME)_[A-Z_]+)`", section("Environment")))
     replicas = {f"TRIREME_DATA_PARALLEL_{name}" for name in ("SIZE", "BALANCING", "PORT")}
-    optional = {"TRIREME_TERMINATION_LOG", "TRIREME_EXPERT_PARALLEL", *replicas}
+    optional = {"TRIREME_TERMINATION_LOG", "TRIREME_EXPERT_PARALLEL", "TRIREME_PERMIT_URL", *replicas}
     assert on_page - optional == set(VARIABLES)
     for name in VARIABLES:
         with pytest.raises(environment.ContractError, match=name):

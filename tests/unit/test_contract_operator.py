@@ -75,9 +75,9 @@ def variables(pod: Obj) -> dict[str, str]:
     return result
 
 
-ZONED = {"zones": zones("zone-a"), "parallelism": {"tensor": 2, "pipeline": 2}}
+ZONED: Obj = {"zones": zones("zone-a"), "parallelism": {"tensor": 2, "pipeline": 2}}
 INSTALLED = rendering.Settings("launcher:1", permit_url="http://trireme-permit.trireme-system.svc:8081")
-REPLICAS = {"parallelism": {"tensor": 2, "data": 2, "expert": True, "loadBalancing": "External"}}
+REPLICAS: Obj = {"parallelism": {"tensor": 2, "data": 2, "expert": True, "loadBalancing": "External"}}
 
 
 NETWORK = {
