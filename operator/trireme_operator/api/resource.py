@@ -19,6 +19,7 @@ from trireme_operator.api.base import (
     map_by,
 )
 from trireme_operator.api.engine import Engine
+from trireme_operator.api.failover import Failover
 from trireme_operator.api.model import ModelSource
 from trireme_operator.api.monitoring import Monitoring
 from trireme_operator.api.network import Network
@@ -151,6 +152,9 @@ class Spec(Model):
     network_policy: NetworkPolicy | None = None
     """Who may connect to the pods. Absent: no NetworkPolicy. It takes effect where the cluster's network plugin
     enforces NetworkPolicies."""
+
+    failover: Failover | None = None
+    """What is done about groups whose node is lost. Absent: the defaults of its fields."""
 
     restarts: Restarts | None = None
     """How soon and how often a group that failed is started again. Absent: the defaults of its fields."""

@@ -5,7 +5,7 @@ copy of that), and a run that is cut off anywhere is finished by the next one.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from trireme_operator import rendering
@@ -17,6 +17,7 @@ from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.failures import Past, keep_pasts, next_try, with_past
 from trireme_operator.controller.first_cause import finished_with
 from trireme_operator.controller.groups import Group, groups_of
+from trireme_operator.controller.lost import next_judgement, replace_lost
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.replicas import ensure_replicas, groups_asked_for, groups_draining, release, stays_away
@@ -49,8 +50,8 @@ RESYNC_SECONDS = 450.0
 """Between full looks at a settled resource; the queue spreads it by +- 20 %."""
 UNSETTLED_SECONDS = 15.0
 """How soon to look again at a resource that waits for something no watched object announces: an API, a gateway."""
-RETRY_MARGIN_SECONDS = 1.0
-"""After a held group may start again: the queue spreads looks by +- 20 %, and an early one would say the same."""
+DUE_SECONDS = 1.0
+"""How soon after a time that a status names to look again."""
 GATEWAY_SECONDS = 4.0
 """The same while a Gateway that exists is being set up, which takes seconds; Gateways are read and not watched."""
 
@@ -144,7 +145,9 @@ class Reconciler:
         if POD in scope.children.refused:
             scope.errors.append(ChildError(POD, "of the groups", scope.children.refused[POD]))
         await release(scope, wanted)
-        pasts = await keep_pasts(scope, wanted, now=int(self._clock().timestamp()))
+        now = int(self._clock().timestamp())
+        pasts = await keep_pasts(scope, wanted, now=now)
+        await replace_lost(scope, now=now)
         zones = _views(scope, wanted, pasts)
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
@@ -162,7 +165,8 @@ class Reconciler:
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
         self._store.forget(finished_with(scope.children.pods, scope.children.gone))
-        return _next_look(scope, conditions, pasts)
+        waits = (next_try(pasts), next_judgement(scope.children.pods, now=now))
+        return _next_look(scope, conditions, [wait for wait in waits if wait is not None])
 
     async def _write_status(self, raw: Obj, status: Obj) -> None:
         missing = self._missing(raw)
@@ -249,7 +253,7 @@ def _views(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past]) -> list
 
 def _groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, past: Past) -> tuple[Group, ...]:
     asked, size = groups_asked_for(scope, zone), wanted.geometry.pods
-    found = groups_of(zone.lws_name, scope.children.pods, replicas=asked, size=size)
+    found = groups_of(zone.lws_name, scope.children.pods, replicas=asked, size=size, now=past.now)
     return tuple(with_past(group, past) for group in found)
 
 
@@ -267,10 +271,9 @@ def _live(scope: Scope, wanted: ClusterPlan) -> Mapping[str | None, int] | None:
     return {by_service[ref["name"]]: int(ref.get("weight", 1)) for ref in backends if ref.get("name") in by_service}
 
 
-def _next_look(scope: Scope, conditions: Conditions, pasts: Mapping[str, Past]) -> float:
-    wait = next_try(pasts)
-    look = _unhurried_look(scope, conditions)
-    return look if wait is None else min(look, wait + RETRY_MARGIN_SECONDS)
+def _next_look(scope: Scope, conditions: Conditions, waits: Sequence[int]) -> float:
+    """`waits` are seconds until something comes due that nobody announces."""
+    return min([_unhurried_look(scope, conditions), *(wait + DUE_SECONDS for wait in waits)])
 
 
 def _unhurried_look(scope: Scope, conditions: Conditions) -> float:
