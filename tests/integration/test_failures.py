@@ -5,7 +5,6 @@ There is no kubelet and no LeaderWorkerSet here: hands play both.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -85,8 +84,8 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(hands: Hands, namespace: str) -> AsyncIterator[Scene]:
-    yield Scene(hands, namespace)
+def scene(hands: Hands, namespace: str) -> Scene:
+    return Scene(hands, namespace)
 
 
 async def test_the_first_cause_outlives_its_pods_its_status_and_an_edit(
@@ -142,17 +141,17 @@ async def test_every_operator_tells_launchers_the_same_also_one_that_stands_by(
             await operator.ready()
         await until(scene.exists)
 
-        async def told(operator: Operator, start: bool) -> bool:
+        async def told(operator: Operator, *, start: bool) -> bool:
             answer = await asyncio.to_thread(operator.get, "TRIREME_PERMIT_PORT", path)
             return answer is not None and json.loads(answer)["start"] is start
 
         for operator in (first, second):
-            await until(partial(told, operator, True))
+            await until(partial(told, operator, start=True))
         await scene.start()
         await scene.kill()
         answers = []
         for operator in (first, second):
-            await until(partial(told, operator, False))
+            await until(partial(told, operator, start=False))
             answers.append(json.loads(operator.get("TRIREME_PERMIT_PORT", path) or ""))
         assert answers[0] == answers[1]
         assert (answers[0]["failures"], answers[0]["cause"]) == (1, OOM)
@@ -161,7 +160,7 @@ async def test_every_operator_tells_launchers_the_same_also_one_that_stands_by(
             INFERENCE_CLUSTER, scene.namespace, "llm", {"spec": {"restarts": {"limit": 0, "backoffSeconds": 0}}}
         )
         for operator in (first, second):
-            await until(partial(told, operator, True))
+            await until(partial(told, operator, start=True))
 
 
 async def test_a_pod_of_a_lost_node_is_told_and_deleted_by_force(scene: Scene) -> None:
