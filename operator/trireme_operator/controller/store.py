@@ -108,7 +108,7 @@ class Store:
     def get(self, kind: Kind, where: Where) -> Obj | None:
         """Any object; None when there is none."""
         entry = self._objects[kind].get(where)
-        return None if entry is None else unpack(entry.packed)
+        return None if entry is None else self._packers[kind].unpack(entry.packed)
 
     def stamp(self, kind: Kind, where: Where) -> tuple[int, Key | None]:
         """The version of an object and the resource that it belongs to: (0, None) when there is none."""
