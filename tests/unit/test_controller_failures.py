@@ -223,6 +223,21 @@ async def test_pods_that_end_well_are_not_remembered(world: Failing) -> None:
     assert store.children(KEY).gone == ()
 
 
+async def test_more_groups_than_there_is_room_for_come_to_rest() -> None:
+    world = Failing(zones=[{"name": "zone-a", "replicas": 200}])
+    await world.reconcile()
+    for group in range(200):
+        found = pod("llm-zone-a", group, 0, ready=False)
+        ended = {"exitCode": 1, "finishedAt": timestamp(world.time - group), "message": "x" * 300}
+        found["status"]["containerStatuses"] = [{"name": "engine", "state": {"terminated": ended}}]
+        world.kube.add(POD, found)
+    world.observe_groups()
+    await world.reconcile()
+    assert len(world.lws["metadata"]["annotations"][HISTORY]) <= 4096
+    assert len(parse(world.lws["metadata"]["annotations"][HISTORY]).groups) > 40
+    assert await world.writes() == []
+
+
 async def test_many_pods_that_failed_take_a_bounded_room(world: Failing) -> None:
     store = await filled(world.kube)
     last = world.fail()

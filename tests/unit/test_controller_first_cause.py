@@ -119,7 +119,7 @@ def test_a_group_that_is_taken_away_on_purpose_did_not_fail() -> None:
     """A worker may notice that its leader is gone before its own SIGTERM comes."""
     worker = member(1, ended(18, told={"reason": "LeaderLost"}))
     assert causes(member(0, deleted=5), worker) == []
-    assert causes(member(0, deleted=20), worker) == ["worker 1: LeaderLost"], "the deletion followed"
+    assert causes(member(0, deleted=18), worker) == ["worker 1: LeaderLost"], "the deletion followed"
 
 
 def test_each_end_of_a_group_is_one_failure() -> None:
@@ -133,6 +133,11 @@ def test_each_end_of_a_group_is_one_failure() -> None:
     # An old worker beside a new leader belongs to no leader that is known.
     (orphan,) = failures_of("llm", [member(0, created=20), old[1]])
     assert orphan.epoch == "uid-0-1-0"
+
+
+def test_a_node_whose_clock_is_behind_hides_no_failure() -> None:
+    (found,) = failures_of("llm", [member(0, created=50), member(1, ended(5), created=50)])
+    assert found.time == T0 + 50
 
 
 def test_groups_and_sets_are_told_apart() -> None:

@@ -68,10 +68,12 @@ async def _keep(scope: Scope, live: Obj, now: int) -> History:
     for failure in failures_of(name, (*scope.children.pods, *scope.children.gone)):
         # The clock of a node may be ahead, and a failure without a time happened just now.
         after = remember(after, replace(failure, time=min(failure.time or now, now)))
-    if after is before or live["metadata"].get("deletionTimestamp"):
+    text = encode(after)
+    after = parse(text)  # as the next reconcile will find it
+    if after == before or live["metadata"].get("deletionTimestamp"):
         return after
     metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid")}
-    metadata["annotations"] = {ANNOTATION_HISTORY: encode(after)}
+    metadata["annotations"] = {ANNOTATION_HISTORY: text}
     kind = LEADER_WORKER_SET
     last = after.failures[-1]
     structlog.get_logger().warning("A group failed", child=name, group=last.group, pod=last.pod, cause=last.cause)

@@ -8,6 +8,7 @@ was deleted says nothing, and one that ended because another one did says less t
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from trireme_operator.api.labels import (
@@ -39,7 +40,10 @@ def failures_of(set_name: str, pods: Iterable[Obj]) -> list[Failure]:
             deleted = min((when for pod in mates if (when := deletion(pod)) is not None), default=None)
             causes = [each for each in candidates if not _follows_deletion(each, deleted)]
             if causes:
-                found.append(min(causes, key=weight))
+                first = min(causes, key=weight)
+                # The clock of a node may be behind; that of the API server, which made the leader, is one for all.
+                made = max((_created(pod) for pod in mates if _uid(pod) == epoch), default=0)
+                found.append(replace(first, time=max(first.time, made)))
     return sorted(found, key=lambda failure: failure.time)
 
 
@@ -95,7 +99,7 @@ def _epochs(pods: Sequence[Obj]) -> dict[str, list[Obj]]:
 
 def _follows_deletion(failure: Failure, deleted: int | None) -> bool:
     """Whether the group was being taken away on purpose when a pod noticed that another one was gone."""
-    return deleted is not None and is_consequence(failure.reason) and failure.time >= deleted
+    return deleted is not None and is_consequence(failure.reason) and failure.time > deleted
 
 
 def _told(pod: Obj, group: int, epoch: str) -> Iterator[Failure]:
