@@ -134,18 +134,17 @@ def sentence(failure: Failure) -> str:
 
 def told(past: Past) -> list[FailureStatus] | None:
     """The last failure of each group, for the status; None when no group ever failed."""
-    groups = list(dict.fromkeys(failure.group for failure in reversed(past.history.failures)))[:MOST_TOLD]
-    return [_told(past, group) for group in groups] or None
+    last = {failure.group: failure for failure in past.history.failures}
+    latest = sorted(last.values(), key=lambda failure: (-failure.time, failure.group))[:MOST_TOLD]
+    return [_told(past, failure) for failure in latest] or None
 
 
-def _told(past: Past, group: int) -> FailureStatus:
-    failure = past.history.of(group)
-    assert failure is not None  # noqa: S101 - the groups are those of the failures
-    times = past.history.times(group, failure.revision)
+def _told(past: Past, failure: Failure) -> FailureStatus:
+    times = past.history.times(failure.group, failure.revision)
     count = sum(failure.time - past.policy.window < time <= failure.time for time in times)
-    until = past.permit(group, failure.revision).until
+    until = past.permit(failure.group, failure.revision).until
     return FailureStatus(
-        group=group,
+        group=failure.group,
         pod=failure.pod,
         cause=failure.cause,
         message=failure.message or None,
