@@ -80,7 +80,7 @@ class Scene:
 
     async def counts(self, number: int) -> bool:
         failures = (await self.zone()).get("failures") or [{}]
-        return failures[0].get("count") == number
+        return bool(failures[0].get("count") == number)
 
 
 @pytest.fixture
