@@ -30,6 +30,8 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.accelerator", {"accelerator": {"resource": "cpu", "memory": "80Gi"}}),
     ("spec.resources", {"resources": {"requests": {"cpu": "8"}, "limits": {"cpu": "500m"}}}),
     ("spec.resources", {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
+    ("spec.restarts", {"restarts": {"windowSeconds": 60, "backoffSeconds": 60}}),
+    ("spec.restarts", {"restarts": {"backoffSeconds": 1800}}),
     ("spec.zones", {"zones": [{"name": "a", "weight": 0}, {"name": "b", "weight": 0}]}),
     ("spec.service", {"service": {"profile": "aws-nlb"}}),
     ("spec.service", {"service": {"type": "NodePort", "loadBalancerClass": "service.k8s.aws/nlb"}}),
@@ -82,6 +84,8 @@ GOOD_UPDATES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({**_SCALED, "zones": [{"name": "a"}]}, {"zones": [{"name": "a", "replicas": 2}]}),
     ({**_SCALED, "zones": None}, {"zones": None, "replicas": 2}),
     ({"zones": [{"name": "a"}]}, {**_SCALED, "zones": [{"name": "a"}]}),
+    ({"restarts": {"limit": 0, "windowSeconds": 60}}, {"restarts": {"backoffSeconds": 1799}}),
+    ({"restarts": {}}, {"restarts": {"windowSeconds": 60, "backoffSeconds": 0}}),
 ]
 
 

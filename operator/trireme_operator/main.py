@@ -11,6 +11,7 @@ import trireme_operator.lean  # noqa: F401 - it is of use only before kopf and s
 
 import asyncio
 import os
+import re
 import secrets
 import signal
 import socket
@@ -36,6 +37,7 @@ from trireme_operator.controller.leadership import Leadership
 from trireme_operator.controller.liveness import stuck
 from trireme_operator.controller.logs import LogFormat, configure_logs
 from trireme_operator.controller.metrics import Metrics
+from trireme_operator.controller.permits import Permits, PermitServer
 from trireme_operator.controller.queue import Key, KeyedQueue
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
@@ -68,6 +70,7 @@ class Configuration:
     log_format: LogFormat
     probe_port: int
     metrics_port: int
+    permit_port: int
     kubeconfig: Path | None
     claim: Claim | None
     """The Lease to hold, and the name to hold it by; None: this process is the only one."""
@@ -93,11 +96,13 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
             launcher_image=image,
             image_pull_policy=policy,
             operator_namespace=environ.get("TRIREME_NAMESPACE", ""),
+            permit_url=_permit_url(environ),
         ),
         namespaces=tuple(name.strip() for name in environ.get("TRIREME_NAMESPACES", "").split(",") if name.strip()),
         log_format="json" if log_format == "json" else "console",
         probe_port=_port(environ, "TRIREME_PROBE_PORT", 8080),
         metrics_port=_port(environ, "TRIREME_METRICS_PORT", 9090),
+        permit_port=_port(environ, "TRIREME_PERMIT_PORT", 8081),
         kubeconfig=Path(kubeconfig) if kubeconfig else None,
         claim=_claim(environ, instance),
         instance=instance,
@@ -144,6 +149,7 @@ async def serve(configuration: Configuration) -> None:
             recorder.run(),
             rights.run(),
             _collect(collector, store),
+            PermitServer(Permits(store, clock=_now), store, metrics, port=configuration.permit_port).run(),
         ]
         parts += [work(queue, reconciler.reconcile, metrics) for _ in range(WORKERS)]
         structlog.get_logger().info("Starting", namespaces=list(configuration.namespaces) or "all", workers=WORKERS)
@@ -253,6 +259,13 @@ def _claim(environ: Mapping[str, str], identity: str) -> Claim | None:
     if not namespace or not name or "/" in name:
         raise ConfigurationError(f"TRIREME_LEASE is {text!r}: use NAMESPACE/NAME, or leave it empty for one operator")
     return Claim(namespace, name, identity)
+
+
+def _permit_url(environ: Mapping[str, str]) -> str:
+    url = environ.get("TRIREME_PERMIT_URL", "")
+    if url and not re.fullmatch(r"http://[A-Za-z0-9.-]+(:[0-9]{1,5})?", url):
+        raise ConfigurationError(f"TRIREME_PERMIT_URL is {url!r}: use http://HOST:PORT, or leave it empty")
+    return url
 
 
 def _port(environ: Mapping[str, str], name: str, default: int) -> int:

@@ -73,6 +73,8 @@ class Environment:
     expert_parallel: bool = False
     node_name: str = ""
     preflight: Preflight | None = None
+    permit: tuple[str, int] | None = None
+    """Host and port of who says whether a group may start."""
 
     @property
     def replica_size(self) -> int:
@@ -129,6 +131,7 @@ def parse(variables: Mapping[str, str]) -> Environment:
         expert_parallel=reader.choice("TRIREME_EXPERT_PARALLEL", ["false", "true"]) == "true",
         node_name=variables.get("TRIREME_NODE_NAME", ""),
         preflight=_preflight(reader),
+        permit=reader.server("TRIREME_PERMIT_URL"),
     )
     if not reader.faults:
         reader.faults += _inconsistencies(environment)
@@ -178,6 +181,17 @@ class _Reader:
             return value
         self.faults.append(f"{name} is {value!r}; expected {' or '.join(choices)}{_setter(name)}")
         return choices[0]
+
+    def server(self, name: str) -> tuple[str, int] | None:
+        """Host and port of a URL without a path; None where the variable is absent."""
+        value = self._variables.get(name)
+        if value is None:
+            return None
+        host, _, port = value.removeprefix("http://").partition(":")
+        if value.startswith("http://") and host and "/" not in host and port.isascii() and port.isdigit():
+            return host, int(port)
+        self.faults.append(f"{name} is {value!r}; expected http://HOST:PORT{_setter(name)}")
+        return None
 
     def number(self, name: str, limits: tuple[int, int], *, default: str | None = None) -> int:
         value = self._variables.get(name, default)

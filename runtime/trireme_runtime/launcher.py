@@ -19,6 +19,7 @@ from trireme_runtime import (
     drain,
     limits,
     metrics,
+    permit,
     processes,
     ranks,
     restart,
@@ -63,6 +64,7 @@ class Launcher:
         self._engine_watch: EngineWatch | None = None
         self._group: Group | None = None
         self._gate = self._make_gate(base_command)
+        self._permit = permit.of_pod(environment)
         self._ends_at: float | None = None
         self._served = False
         self._terminated_at: float | None = None
@@ -133,6 +135,10 @@ class Launcher:
             waits_for = self._group.waits_for(now)
         if waits_for:
             self._facts = Facts(obstacle=waits_for, preflight=self._gate is not None and self._gate.running)
+            return None
+        if self._permit is not None and (waits_for := self._permit.waits_for(now)):
+            before = Stage.WAITING if self._permit.held is None else Stage.HELD
+            self._facts = Facts(obstacle=waits_for, before=before)
             return None
         if self._group is not None:
             self._group.join()
@@ -261,6 +267,7 @@ class Launcher:
             engine_healthy=running and healthy,
             unfinished=None if self._engine_watch is None else self._engine_watch.unfinished,
             preflight=None if self._gate is None else self._gate.report,
+            held=None if self._permit is None else self._permit.held,
         )
 
     def _metrics_text(self) -> str:

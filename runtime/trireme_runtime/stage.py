@@ -10,6 +10,7 @@ class Stage(str, enum.Enum):
     """Where a pod is between its start and its end; see docs/contract.md."""
 
     WAITING = "Waiting"
+    HELD = "Held"
     PREFLIGHT = "Preflight"
     LOADING = "Loading"
     READY = "Ready"
@@ -21,6 +22,7 @@ class Stage(str, enum.Enum):
 class Facts:
     """What decides the stage; an empty text means that there is nothing to say.
 
+    before: the stage of a pod whose engine has not been started (Waiting or Held).
     obstacle: on a leader why the group cannot serve, on a worker why the leader says that it does not.
     failure: the first cause, once there is one.
     draining: what the drain waits for, once SIGTERM came.
@@ -29,6 +31,7 @@ class Facts:
 
     engine_running: bool = False
     obstacle: str = ""
+    before: Stage = Stage.WAITING
     failure: str = ""
     draining: str = ""
     preflight: bool = False
@@ -41,7 +44,7 @@ def judge(facts: Facts) -> tuple[Stage, str]:
     if facts.draining:
         return Stage.DRAINING, facts.draining
     if not facts.engine_running:
-        return Stage.PREFLIGHT if facts.preflight else Stage.WAITING, facts.obstacle
+        return Stage.PREFLIGHT if facts.preflight else facts.before, facts.obstacle
     if facts.obstacle:
         return Stage.LOADING, facts.obstacle
     return Stage.READY, ""

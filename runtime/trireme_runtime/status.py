@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trireme_runtime import log, stage
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
 from trireme_runtime.network import Network
+from trireme_runtime.permit import Held
 from trireme_runtime.preflight.report import Report
 from trireme_runtime.ranks import Rank
 from trireme_runtime.stage import Stage
@@ -30,6 +31,7 @@ class Status:
     unfinished: int | None = None
     network: Network | None = None
     preflight: Report | None = None
+    held: Held | None = None
 
     @property
     def ready(self) -> bool:
@@ -65,5 +67,6 @@ class Status:
                     "unfinished": self.unfinished,
                 },
                 "preflight": None if self.preflight is None else self.preflight.as_json(),
+                "held": None if self.held is None else self.held.as_json(),
             }
         ).encode()

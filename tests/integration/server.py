@@ -211,6 +211,7 @@ class Operator:
             "TRIREME_IDENTITY": identity,
             "TRIREME_PROBE_PORT": str(_free_port()),
             "TRIREME_METRICS_PORT": str(_free_port()),
+            "TRIREME_PERMIT_PORT": str(_free_port()),
         }
         self._process: subprocess.Popen[bytes] | None = None
 

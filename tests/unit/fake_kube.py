@@ -106,7 +106,9 @@ class FakeKube:
         self.writes.append(("merge", kind.kind, metadata["name"]))
         return copy.deepcopy(live)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str, grace_seconds: int | None = None
+    ) -> None:
         self._check("delete", kind, name)
         live = self.objects.get((kind, namespace, name))
         if live is None:
@@ -114,7 +116,7 @@ class FakeKube:
         if live["metadata"]["uid"] != uid:
             raise Conflict("the UID in the precondition differs", status=409)
         del self.objects[kind, namespace, name]
-        self.writes.append(("delete", kind.kind, name))
+        self.writes.append(("delete" if grace_seconds is None else f"delete in {grace_seconds} s", kind.kind, name))
 
     def _version(self) -> str:
         """Later than all before; 1 is no object's, as on a real server."""

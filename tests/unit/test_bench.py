@@ -113,9 +113,9 @@ def test_the_baseline_applies_as_the_operator_does() -> None:
 def test_pods_of_the_scenario_are_whole_ready_groups() -> None:
     whole = [pod | pod_status(ready=True) for pod in pods(stored())]
     for zone in ZONES:
-        assert all(group.ready for group in groups_of(f"llm-{zone}", whole, replicas=GROUPS, size=1))
+        assert all(group.ready for group in groups_of(f"llm-{zone}", whole, replicas=GROUPS, size=1, now=0))
     broken = [pod | pod_status(ready=False) for pod in pods(stored())]
-    assert not any(group.ready for group in groups_of("llm-zone-a", broken, replicas=GROUPS, size=1))
+    assert not any(group.ready for group in groups_of("llm-zone-a", broken, replicas=GROUPS, size=1, now=0))
 
 
 def events() -> list[Event]:

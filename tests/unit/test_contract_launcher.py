@@ -59,7 +59,7 @@ def test_every_variable_that_the_launcher_needs_is_on_the_page() -> None:
     preflight = {"TRIREME_NODE_NAME", "TRIREME_PREFLIGHT"} | {
         f"TRIREME_PREFLIGHT_{name}" for name in ("TIMEOUT_SECONDS", "MIN_BANDWIDTH", "SHARED_MEMORY", "ACCELERATOR")
     }
-    optional = {"TRIREME_TERMINATION_LOG", "TRIREME_EXPERT_PARALLEL", *replicas, *preflight}
+    optional = {"TRIREME_TERMINATION_LOG", "TRIREME_EXPERT_PARALLEL", "TRIREME_PERMIT_URL", *replicas, *preflight}
     assert on_page - optional == set(VARIABLES)
     for name in VARIABLES:
         with pytest.raises(environment.ContractError, match=name):

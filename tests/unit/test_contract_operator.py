@@ -42,6 +42,7 @@ NOT_IN_EVERY_POD = {
     "TRIREME_PREFLIGHT_SHARED_MEMORY",
     "TRIREME_PREFLIGHT_ACCELERATOR",
     "TRIREME_NODE_NAME",
+    "TRIREME_PERMIT_URL",
 }
 """Set where they say something, so that templates that were stored before them stay as they are."""
 
@@ -55,11 +56,11 @@ def variables_of_the_page() -> set[str]:
     return {name for row in rows if "operator" in row[2] for name in re.findall(r"`([A-Z_]+)`", row[1])}
 
 
-def pods(**spec: Any) -> tuple[Obj, Obj]:
+def pods(settings: rendering.Settings | None = None, **spec: Any) -> tuple[Obj, Obj]:
     """The leader's and the worker's template of the first zone, as they reach LeaderWorkerSet."""
     resource = cluster(**spec)
     planned = plan(resource)
-    template = rendering.render_template(resource, planned, rendering.Settings("launcher:1"))
+    template = rendering.render_template(resource, planned, settings or rendering.Settings("launcher:1"))
     zone = planned.zones[0]
     group_set = rendering.leader_worker_set(resource, planned, zone, revision_name="r", template=template)
     placed = group_set["spec"]["leaderWorkerTemplate"]
@@ -81,9 +82,10 @@ def variables(pod: Obj) -> dict[str, str]:
     return result
 
 
-ZONED = {"zones": zones("zone-a"), "parallelism": {"tensor": 2, "pipeline": 2}}
-REPLICAS = {"parallelism": {"tensor": 2, "data": 2, "expert": True, "loadBalancing": "External"}}
-PREFLIGHT = {"preflight": {"mode": "Enforce", "minBandwidthGBps": 20}}
+ZONED: Obj = {"zones": zones("zone-a"), "parallelism": {"tensor": 2, "pipeline": 2}}
+INSTALLED = rendering.Settings("launcher:1", permit_url="http://trireme-permit.trireme-system.svc:8081")
+REPLICAS: Obj = {"parallelism": {"tensor": 2, "data": 2, "expert": True, "loadBalancing": "External"}}
+PREFLIGHT: Obj = {"preflight": {"mode": "Enforce", "minBandwidthGBps": 20}}
 
 
 NETWORK = {
@@ -96,7 +98,7 @@ NETWORK = {
 
 
 def test_every_variable_of_the_page_is_set_and_no_other_of_ours() -> None:
-    for pod in pods(**REPLICAS, **PREFLIGHT, network=NETWORK):
+    for pod in pods(INSTALLED, **REPLICAS, **PREFLIGHT, network=NETWORK):
         names = set(variables(pod))
         assert variables_of_the_page() <= names
         assert {name for name in names if name.startswith("TRIREME_")} <= variables_of_the_page()

@@ -111,7 +111,7 @@ def test_a_pod_without_a_status_is_being_started() -> None:
 
 
 def ready(pods: list[Obj], **kwargs: Any) -> list[bool]:
-    return [group.ready for group in groups_of(NAME, pods, **{"replicas": 1, "size": 2, **kwargs})]
+    return [group.ready for group in groups_of(NAME, pods, **{"replicas": 1, "size": 2, "now": 0, **kwargs})]
 
 
 def test_a_group_is_ready_with_its_leader_and_all_its_pods() -> None:
@@ -155,7 +155,7 @@ def test_the_leaders_own_size_counts_while_it_changes() -> None:
 
 def test_the_group_tells_its_workers_serious_cause() -> None:
     pods = [pod(NAME, 0, 0, ready=False), pod(NAME, 0, 1, ready=False, **waiting("ErrImagePull"))]
-    (group,) = groups_of(NAME, pods, replicas=1, size=2)
+    (group,) = groups_of(NAME, pods, replicas=1, size=2, now=0)
     assert group.cause is not None
     assert group.cause.reason == "ImageNotFound"
 

@@ -118,6 +118,36 @@ def test_two_operators_stand_in_different_zones_and_are_drained_one_by_one() -> 
     ), "the budget of a single one would hold up every drain"
 
 
+def test_launchers_are_told_the_service_that_the_operators_answer_behind() -> None:
+    found = by_identity(chart.template(release="mine"))
+    deployment = found["Deployment", chart.NAMESPACE, "mine-trireme"]["spec"]
+    service = found["Service", chart.NAMESPACE, "mine-trireme-permit"]["spec"]
+    container = operator_container(list(found.values()))
+    (port,) = service["ports"]
+
+    assert service["selector"].items() <= deployment["template"]["metadata"]["labels"].items()
+    assert {"name": port["targetPort"], "containerPort": 8081} in container["ports"]
+    assert environment(container)["TRIREME_PERMIT_PORT"] == "8081"
+    url = "http://mine-trireme-permit.$(TRIREME_NAMESPACE).svc:8081"
+    assert environment(container)["TRIREME_PERMIT_URL"] == url
+    assert port["port"] == 8081
+
+
+def test_a_network_policy_lets_launchers_and_the_named_in_and_nobody_else() -> None:
+    assert not [obj for obj in chart.template() if obj["kind"] == "NetworkPolicy"]
+    found = by_identity(chart.template(values=[chart.CASES / "full-values.yaml"]))
+    policy = found["NetworkPolicy", chart.NAMESPACE, "trireme"]["spec"]
+    deployment = found["Deployment", chart.NAMESPACE, "trireme"]["spec"]
+
+    assert policy["podSelector"] == deployment["selector"]
+    launchers, metrics = policy["ingress"]
+    (pods,) = launchers["from"]
+    assert pods["namespaceSelector"] == {}
+    assert pods["podSelector"] == {"matchExpressions": [{"key": "trireme.dev/cluster", "operator": "Exists"}]}
+    assert launchers["ports"] == [{"protocol": "TCP", "port": "permit"}]
+    assert metrics["ports"] == [{"protocol": "TCP", "port": "metrics"}]
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_the_right_to_finalizers_is_given_only_where_it_is_asked_for(wanted: bool) -> None:
     objects = chart.template("--set", f"rbac.ownerFinalizers={str(wanted).lower()}")

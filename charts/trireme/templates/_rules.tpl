@@ -56,6 +56,12 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+{{- if .Values.rbac.replaceLostPods }}
+# Pods on nodes that don't answer, for resources with spec.failover.replaceLostPods: Force.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [delete]
+{{- end }}
 {{- end -}}
 
 {{- define "trireme.ownRules" -}}

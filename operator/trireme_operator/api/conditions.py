@@ -76,6 +76,10 @@ class Reason(StrEnum):
     """A pod refers to a Secret or ConfigMap that does not exist."""
     POD_FAILING = "PodFailing"
     """A container of a pod ends again and again; the message is the first cause."""
+    NODE_LOST = "NodeLost"
+    """The node of a pod does not answer any more; the message says what to do."""
+    HELD = "Held"
+    """A group failed too often and is not started for a while; the message is the first cause and the next try."""
 
     # RoutesProgrammed
     PROGRAMMED = "Programmed"

@@ -22,6 +22,7 @@ ANNOTATION_REVISION: Final = "trireme.dev/revision"
 ANNOTATION_ZONE: Final = "trireme.dev/zone-name"
 ANNOTATION_ACCEPTED: Final = "trireme.dev/accepted-spec"
 ANNOTATION_RENDERING: Final = "trireme.dev/rendering"
+ANNOTATION_HISTORY: Final = "trireme.dev/history"
 
 # Set by LeaderWorkerSet on every pod of a group (lws v0.9.0, api/leaderworkerset/v1).
 LWS_PREFIX: Final = "leaderworkerset.sigs.k8s.io/"
@@ -29,9 +30,11 @@ LWS_LABEL_NAME: Final = "leaderworkerset.sigs.k8s.io/name"
 LWS_LABEL_GROUP_INDEX: Final = "leaderworkerset.sigs.k8s.io/group-index"
 LWS_LABEL_GROUP_KEY: Final = "leaderworkerset.sigs.k8s.io/group-key"
 LWS_LABEL_WORKER_INDEX: Final = "leaderworkerset.sigs.k8s.io/worker-index"
+LWS_LABEL_REVISION: Final = "leaderworkerset.sigs.k8s.io/template-revision-hash"
 
 TOPOLOGY_ZONE: Final = "topology.kubernetes.io/zone"
 
 FIELD_MANAGER: Final = "trireme"
 FIELD_MANAGER_REPLICAS: Final = "trireme-replicas"
+FIELD_MANAGER_HISTORY: Final = "trireme-history"
 FIELD_MANAGER_CLI: Final = "trireme-cli"

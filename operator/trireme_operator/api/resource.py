@@ -19,6 +19,7 @@ from trireme_operator.api.base import (
     map_by,
 )
 from trireme_operator.api.engine import Engine
+from trireme_operator.api.failover import Failover
 from trireme_operator.api.model import ModelSource
 from trireme_operator.api.monitoring import Monitoring
 from trireme_operator.api.network import Network
@@ -26,6 +27,7 @@ from trireme_operator.api.network_policy import NetworkPolicy
 from trireme_operator.api.parallelism import Accelerator, Parallelism
 from trireme_operator.api.preflight import Preflight
 from trireme_operator.api.quantity import Quantity
+from trireme_operator.api.restarts import Restarts
 from trireme_operator.api.scheduling import Scheduling
 from trireme_operator.api.service import Service
 from trireme_operator.api.zones import Zone
@@ -154,6 +156,12 @@ class Spec(Model):
     network_policy: NetworkPolicy | None = None
     """Who may connect to the pods. Absent: no NetworkPolicy. It takes effect where the cluster's network plugin
     enforces NetworkPolicies."""
+
+    failover: Failover | None = None
+    """What is done about groups whose node is lost. Absent: the defaults of its fields."""
+
+    restarts: Restarts | None = None
+    """How soon and how often a group that failed is started again. Absent: the defaults of its fields."""
 
     monitoring: Annotated[Monitoring, Field(json_schema_extra=UNSTORED_DEFAULT)] = Monitoring()
     """Metrics for Prometheus."""

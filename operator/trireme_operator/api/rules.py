@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from trireme_operator.api import rules_monitoring, rules_network, rules_network_policy, rules_preflight, rules_service
+from trireme_operator.api import (
+    rules_monitoring,
+    rules_network,
+    rules_network_policy,
+    rules_preflight,
+    rules_restarts,
+    rules_service,
+)
 from trireme_operator.api.rule import Rule
 from trireme_operator.api.rules_autoscaling import RULES as AUTOSCALING_RULES
 from trireme_operator.api.rules_model import RULES as MODEL_RULES
@@ -39,6 +46,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *rules_monitoring.RULES,
     *rules_network.RULES,
     *rules_network_policy.RULES,
+    *rules_restarts.RULES,
     *rules_service.RULES,
     Rule(
         where="",

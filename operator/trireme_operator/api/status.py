@@ -83,6 +83,36 @@ class StalledGroup(Model):
     """The first cause, or what it waits for."""
 
 
+class FailureStatus(Model):
+    """The last failure of a group."""
+
+    group: Annotated[int, Field(ge=0)]
+    """The group's index in its zone."""
+
+    pod: ShortText
+    """The pod that failed first."""
+
+    cause: Annotated[str, Field(max_length=512)]
+    """What happened to it, for example `worker 1: OOMKilled (exit 137)`."""
+
+    message: Annotated[str, Field(max_length=1024)] | None = None
+    """What the launcher, or another program in the pod, said of it."""
+
+    log: (
+        Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=8, json_schema_extra=ATOMIC)] | None
+    ) = None
+    """The last lines that the engine wrote."""
+
+    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When it happened."""
+
+    count: Annotated[int, Field(ge=1)]
+    """Failures of the group with this template within `restarts.windowSeconds`, up to this one."""
+
+    next_try: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When the group may start again; absent when it may already."""
+
+
 class ZoneStatus(Model):
     """One zone as it is."""
 
@@ -106,6 +136,9 @@ class ZoneStatus(Model):
 
     stalled: Annotated[list[StalledGroup], Field(max_length=16, json_schema_extra=ATOMIC)] | None = None
     """Groups that are not ready, at most the first 16; absent when all are."""
+
+    failures: Annotated[list[FailureStatus], Field(max_length=4, json_schema_extra=ATOMIC)] | None = None
+    """The last failure of each group that failed, the latest first, at most four."""
 
     message: Annotated[str, Field(max_length=4096)] | None = None
     """What keeps groups of the zone from being ready, and the way out."""

@@ -27,6 +27,7 @@ class Stage(StrEnum):
     LOADING = "Loading"
     READY = "Ready"
     FAILED = "Failed"
+    HELD = "Held"
     ENDING = "Ending"
 
 

@@ -26,11 +26,12 @@ _POD_METADATA = (
     "resourceVersion",
     "creationTimestamp",
     "deletionTimestamp",
+    "deletionGracePeriodSeconds",
     "labels",
     "annotations",
     "ownerReferences",
 )
-_POD_STATUS = ("phase", "reason", "message", "conditions", "initContainerStatuses", "containerStatuses")
+_POD_STATUS = ("startTime", "phase", "reason", "message", "conditions", "initContainerStatuses", "containerStatuses")
 
 
 def trimmed(kind: Kind, obj: Obj) -> Obj:

@@ -9,9 +9,11 @@ from trireme_operator.api.labels import (
     LABEL_ROTATION,
     LWS_LABEL_GROUP_INDEX,
     LWS_LABEL_NAME,
+    LWS_LABEL_REVISION,
     LWS_LABEL_WORKER_INDEX,
 )
 from trireme_operator.controller.causes import Cause, Stage, cause_of, is_ready, worst
+from trireme_operator.controller.lost import lost, lost_cause
 from trireme_operator.kube import Obj
 
 ANNOTATION_SIZE = "leaderworkerset.sigs.k8s.io/size"
@@ -23,6 +25,8 @@ class Group:
 
     index: int
     cause: Cause | None
+    revision: str = ""
+    """LeaderWorkerSet's hash of the template that its leader was made from; empty without a leader."""
     pods: tuple[Obj, ...] = ()
 
     @property
@@ -36,10 +40,11 @@ class Group:
         return next((pod for pod in self.pods if _worker_index(pod) == 0), None)
 
 
-def groups_of(set_name: str, pods: Iterable[Obj], *, replicas: int, size: int) -> tuple[Group, ...]:
+def groups_of(set_name: str, pods: Iterable[Obj], *, replicas: int, size: int, now: int) -> tuple[Group, ...]:
     """The groups 0..`replicas`-1 of the set, in order, one for each that should be there.
 
     `size` is the number of pods of a group; during a rolling change of it, the leader's own annotation counts.
+    `now` is in seconds since the epoch.
     """
     members: dict[int, list[Obj]] = defaultdict(list)
     for pod in pods:
@@ -47,15 +52,19 @@ def groups_of(set_name: str, pods: Iterable[Obj], *, replicas: int, size: int) -
         index = labels.get(LWS_LABEL_GROUP_INDEX, "")
         if labels.get(LWS_LABEL_NAME) == set_name and index.isdigit():
             members[int(index)].append(pod)
-    return tuple(_group(set_name, index, members.get(index, []), size) for index in range(replicas))
+    return tuple(_group(set_name, index, members.get(index, []), size, now) for index in range(replicas))
 
 
-def _group(set_name: str, index: int, pods: list[Obj], size: int) -> Group:
-    return Group(index, _cause(set_name, pods, size), pods=tuple(sorted(pods, key=_worker_index)))
-
-
-def _cause(set_name: str, pods: list[Obj], size: int) -> Cause | None:
+def _group(set_name: str, index: int, pods: list[Obj], size: int, now: int) -> Group:
     leader = next((pod for pod in pods if _worker_index(pod) == 0), None)
+    labels = (leader or {}).get("metadata", {}).get("labels") or {}
+    gone = next((pod for pod in sorted(pods, key=_worker_index) if lost(pod, now=now)), None)
+    cause = lost_cause(gone) if gone is not None else _cause(set_name, leader, pods, size)
+    members = tuple(sorted(pods, key=_worker_index))
+    return Group(index, cause, labels.get(LWS_LABEL_REVISION, ""), members)
+
+
+def _cause(set_name: str, leader: Obj | None, pods: list[Obj], size: int) -> Cause | None:
     if leader is None:
         text = (
             "the leader's pod does not exist yet; if that stays so, check that the controller of LeaderWorkerSet runs, "

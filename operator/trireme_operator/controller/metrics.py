@@ -47,6 +47,12 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.permits = Counter(
+            "trireme_permits",
+            "Answers to launchers that asked whether to start (start, wait, unready, bad)",
+            ["answer"],
+            registry=self.registry,
+        )
         self.leader = Gauge("trireme_leader", "1 while this process holds the Lease and writes", registry=self.registry)
         depth = Gauge("trireme_queue_depth", "Keys that wait for a worker", registry=self.registry)
         depth.set_function(lambda: queue.depth)

@@ -32,7 +32,16 @@ class News(NamedTuple):
     text: str
 
 
-_FAILURES = frozenset({Reason.IMAGE_NOT_FOUND, Reason.UNSCHEDULABLE, Reason.SECRET_MISSING, Reason.POD_FAILING})
+_FAILURES = frozenset(
+    {
+        Reason.IMAGE_NOT_FOUND,
+        Reason.UNSCHEDULABLE,
+        Reason.SECRET_MISSING,
+        Reason.POD_FAILING,
+        Reason.NODE_LOST,
+        Reason.HELD,
+    }
+)
 _ROUTE_FAILURES = frozenset(
     {Reason.ROUTE_NOT_ACCEPTED, Reason.BACKENDS_NOT_RESOLVED, Reason.GATEWAY_NOT_FOUND, Reason.APPLY_FAILED}
 )

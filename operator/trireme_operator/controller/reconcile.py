@@ -5,7 +5,7 @@ copy of that), and a run that is cut off anywhere is finished by the next one.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from trireme_operator import rendering
@@ -14,7 +14,10 @@ from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.accepted import Accepted, last_accepted
 from trireme_operator.controller.children import ensure, prune
 from trireme_operator.controller.conditions import Conditions
+from trireme_operator.controller.failures import Past, keep_pasts, next_try, with_past
+from trireme_operator.controller.first_cause import finished_with
 from trireme_operator.controller.groups import Group, groups_of
+from trireme_operator.controller.lost import next_judgement, replace_lost
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.replicas import ensure_replicas, groups_asked_for, groups_draining, release, stays_away
@@ -48,6 +51,8 @@ RESYNC_SECONDS = 450.0
 """Between full looks at a settled resource; the queue spreads it by +- 20 %."""
 UNSETTLED_SECONDS = 15.0
 """How soon to look again at a resource that waits for something no watched object announces: an API, a gateway."""
+DUE_SECONDS = 1.0
+"""How soon after a time that a status names to look again."""
 GATEWAY_SECONDS = 4.0
 """The same while a Gateway that exists is being set up, which takes seconds; Gateways are read and not watched."""
 
@@ -143,8 +148,11 @@ class Reconciler:
         if POD in scope.children.refused:
             scope.errors.append(ChildError(POD, "of the groups", scope.children.refused[POD]))
         await release(scope, wanted)
+        now = int(self._clock().timestamp())
+        pasts = await keep_pasts(scope, wanted, now=now)
+        await replace_lost(scope, now=now)
         live = raw.get("status") or {}
-        zones = _views(scope, wanted, live, self._heard)
+        zones = _views(scope, wanted, pasts, live, self._heard)
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
             template = await self._apply(scope, wanted, zones)
@@ -159,7 +167,9 @@ class Reconciler:
         await self._write_status(raw, status)
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
-        return _next_look(scope, conditions)
+        self._store.forget(finished_with(scope.children.pods, scope.children.gone))
+        waits = (next_try(pasts), next_judgement(scope.children.pods, now=now))
+        return _next_look(scope, conditions, [wait for wait in waits if wait is not None])
 
     async def _write_status(self, raw: Obj, status: Obj) -> None:
         missing = self._missing(raw)
@@ -229,13 +239,8 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
     await prune_revisions(scope)
 
 
-def _views(scope: Scope, wanted: ClusterPlan, live: Obj, heard: HeardFn) -> list[ZoneView]:
-    groups = {
-        zone.name: groups_of(
-            zone.lws_name, scope.children.pods, replicas=groups_asked_for(scope, zone), size=wanted.geometry.pods
-        )
-        for zone in wanted.zones
-    }
+def _views(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: Obj, heard: HeardFn) -> list[ZoneView]:
+    groups = {zone.name: _groups(scope, wanted, zone, pasts[zone.lws_name]) for zone in wanted.zones}
     weighed = weights(wanted, ready={name: _ready(found) for name, found in groups.items()}, live=_live(scope, wanted))
     before = {zone.get("name"): zone for zone in live.get("zones") or []}
     return [
@@ -243,11 +248,18 @@ def _views(scope: Scope, wanted: ClusterPlan, live: Obj, heard: HeardFn) -> list
             zone,
             groups[zone.name],
             weighed[zone.name],
+            past=pasts[zone.lws_name],
             stalled=stalled(groups[zone.name], heard, before.get(zone.name or "") or {}),
             draining=groups_draining(scope, wanted, zone),
         )
         for zone in wanted.zones
     ]
+
+
+def _groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, past: Past) -> tuple[Group, ...]:
+    asked, size = groups_asked_for(scope, zone), wanted.geometry.pods
+    found = groups_of(zone.lws_name, scope.children.pods, replicas=asked, size=size, now=past.now)
+    return tuple(with_past(group, past) for group in found)
 
 
 def _ready(groups: tuple[Group, ...]) -> int:
@@ -264,7 +276,12 @@ def _live(scope: Scope, wanted: ClusterPlan) -> Mapping[str | None, int] | None:
     return {by_service[ref["name"]]: int(ref.get("weight", 1)) for ref in backends if ref.get("name") in by_service}
 
 
-def _next_look(scope: Scope, conditions: Conditions) -> float:
+def _next_look(scope: Scope, conditions: Conditions, waits: Sequence[int]) -> float:
+    """`waits` are seconds until something comes due that nobody announces."""
+    return min([_unhurried_look(scope, conditions), *(wait + DUE_SECONDS for wait in waits)])
+
+
+def _unhurried_look(scope: Scope, conditions: Conditions) -> float:
     routes = conditions.get(ConditionType.ROUTES_PROGRAMMED)
     if routes is not None and routes.reason is Reason.GATEWAY_NOT_PROGRAMMED:
         return GATEWAY_SECONDS

@@ -40,10 +40,12 @@ class RecordingApi(Reading):
         """See `KubeApi.merge`."""
         return await self._recorded(kind, obj, self._api.merge(kind, obj, manager=manager))
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str, grace_seconds: int | None = None
+    ) -> None:
         """See `KubeApi.delete`."""
         try:
-            await self._api.delete(kind, namespace, name, uid=uid)
+            await self._api.delete(kind, namespace, name, uid=uid, grace_seconds=grace_seconds)
         except NotFound:
             if kind in KINDS:
                 self._store.absent(kind, (namespace, name))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from trireme_operator.api.failover import ReplaceLostPods
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
@@ -71,6 +72,10 @@ NEEDED: tuple[Right, ...] = (
 )
 """In each namespace that is served."""
 
+ON_REQUEST = (Right("delete", POD.group, POD.plural),)
+"""What the chart gives only where it is asked to, `rbac.replaceLostPods`, with the field that needs it:
+`spec.failover.replaceLostPods: Force`."""
+
 OBSERVED = frozenset((kind.group, kind.plural) for kind in (*CHILD_KINDS, POD))
 """What must be listed before anything can be said or done about a resource."""
 
@@ -85,9 +90,10 @@ class Missing:
         return bool(self.rights)
 
     def __str__(self) -> str:
+        asked = " with rbac.replaceLostPods=true" if set(self.rights) & set(ON_REQUEST) else ""
         return (
             f"the operator lacks these rights: {', '.join(map(str, self.rights))}; give its service account those of "
-            "the chart's roles back (helm upgrade, or kubectl apply of the manifests)"
+            f"the chart's roles back (helm upgrade{asked}, or kubectl apply of the manifests)"
         )
 
     @property
@@ -117,6 +123,7 @@ class Rights:
         self._changed = changed
         self._missing: dict[str, tuple[Right, ...]] = {}
         self._refused = refused
+        self._forced = False
 
     def missing(self, raw: Obj) -> Missing:
         """What is missing for this resource: rights on an optional API count where it is used."""
@@ -133,6 +140,10 @@ class Rights:
             unused.add(CONFIG_MAP)
         passed = {(kind.group, kind.plural) for kind in unused}
         found = self._missing.get(namespace, ())
+        forces = (spec.get("failover") or {}).get("replaceLostPods") == ReplaceLostPods.FORCE
+        self._forced = self._forced or forces
+        if not forces:
+            found = _given(found)
         return Missing(tuple(right for right in found if (right.group, right.resource) not in passed))
 
     async def run(self) -> None:
@@ -140,7 +151,7 @@ class Rights:
         while True:
             if self._fence.is_open:
                 await self.look()
-            fast = any(self._missing.values()) or not self._fence.is_open
+            fast = any(_given(found) for found in self._missing.values()) or not self._fence.is_open
             try:
                 async with asyncio.timeout(FAST_SECONDS if fast else SLOW_SECONDS):
                     await self._refused.wait()
@@ -157,15 +168,17 @@ class Rights:
             except KubeError as error:
                 structlog.get_logger().warning("Asking for the rights failed", reason=str(error))
                 continue
-            if missing != self._missing.get(namespace, ()):
-                self._missing[namespace] = missing
-                self._tell(namespace, missing)
+            before, self._missing[namespace] = self._missing.get(namespace, ()), missing
+            if _given(missing) != _given(before):
+                self._tell(namespace, _given(missing))
+                self._changed()
+            elif missing != before and self._forced:
                 self._changed()
 
     async def _look(self, namespace: str) -> tuple[Right, ...]:
         """By the list of all rules; where an authorizer can't list its own (a webhook), each open one is asked for."""
         status = (await self._api.ask(REVIEW, {"namespace": namespace or "default"})).get("status") or {}
-        missing = tuple(sorted(_missing(NEEDED, status)))
+        missing = tuple(sorted(_missing((*NEEDED, *ON_REQUEST), status)))
         if not status.get("incomplete"):
             return missing
         return tuple([right for right in missing if not await self._allowed(right, namespace)])
@@ -182,6 +195,11 @@ class Rights:
             log.warning("Rights are missing", rights=[str(right) for right in missing], namespace=namespace or "all")
         else:
             log.info("All rights are there", namespace=namespace or "all")
+
+
+def _given(rights: tuple[Right, ...]) -> tuple[Right, ...]:
+    """Those that every installation has."""
+    return tuple(right for right in rights if right not in ON_REQUEST)
 
 
 def _missing(needed: Iterable[Right], status: Mapping[str, Any]) -> Iterator[Right]:

@@ -67,6 +67,8 @@ class Children:
     missing: frozenset[Kind]
     pods: tuple[Obj, ...]
     refused: Mapping[Kind, KubeError] = field(default_factory=dict)
+    gone: tuple[Obj, ...] = ()
+    """Pods that do not exist any more, in their last state: what a failure is told from."""
 
     def get(self, kind: Kind, name: str) -> Obj | None:
         """The child as it was last seen, or None."""

@@ -13,6 +13,7 @@ from trireme_operator.controller.autoscaling import say_autoscaling, zone_autosc
 from trireme_operator.controller.causes import Cause, worst
 from trireme_operator.controller.children import NameTakenError
 from trireme_operator.controller.conditions import Conditions
+from trireme_operator.controller.failures import Past, told
 from trireme_operator.controller.groups import Group
 from trireme_operator.controller.revisions import Template
 from trireme_operator.controller.routes import GatewayKey, url, verdict
@@ -40,6 +41,7 @@ class ZoneView:
     plan: ZonePlan
     groups: tuple[Group, ...]
     weight: ZoneWeight
+    past: Past
     stalled: tuple[StalledGroup, ...] = ()
     """What is said of groups that are not ready, a few of them at most."""
     draining: int = 0
@@ -110,6 +112,7 @@ def compute(
                 weight_reason=zone.weight.reason,
                 autoscaling=zone_autoscaling(scope, zone.plan),
                 stalled=list(zone.stalled) or None,
+                failures=told(zone.past),
                 message=zone.message,
             )
             for zone in zones

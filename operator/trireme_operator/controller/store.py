@@ -24,6 +24,7 @@ from typing import NamedTuple, Protocol
 
 from trireme_operator.api.labels import LABEL_CLUSTER
 from trireme_operator.controller.compact import Packer, trimmed
+from trireme_operator.controller.first_cause import tells
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.scope import CHILD_KINDS, Children
 from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, POD, Kind, KubeError, Obj
@@ -32,6 +33,9 @@ KINDS = (INFERENCE_CLUSTER, *CHILD_KINDS, POD)
 """What is kept here."""
 
 _REMEMBERED_DELETIONS = 4096
+
+_LAST_STATES = 1024
+"""Pods that are remembered after they are gone, over all resources: failed ones, and leaders."""
 
 _PAGES_AT_ONCE = 2
 """Pages of lists in memory at a time, over all streams: one on its way while the other is taken in."""
@@ -101,6 +105,7 @@ class Store:
         self._owned: dict[Key, set[tuple[Kind, str]]] = defaultdict(set)
         self._writes: dict[tuple[Kind, Where], _Write] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
+        self._last: OrderedDict[str, tuple[tuple[Key, ...], bytes]] = OrderedDict()
 
     # ---- what a reconcile reads --------------------------------------------------------------------------
 
@@ -118,6 +123,16 @@ class Store:
         entry = self._objects[kind].get((key.namespace, name))
         return entry is not None and key in entry.owners
 
+    def get(self, kind: Kind, where: Where) -> Obj | None:
+        """Any object; None when there is none."""
+        entry = self._objects[kind].get(where)
+        return None if entry is None else self._packers[kind].unpack(entry.packed)
+
+    def stamp(self, kind: Kind, where: Where) -> tuple[int, Key | None]:
+        """The version of an object and the resource that it belongs to: (0, None) when there is none."""
+        entry = self._objects[kind].get(where)
+        return (0, None) if entry is None else (entry.version, entry.owners[0] if entry.owners else None)
+
     def children(self, key: Key) -> Children:
         """What belongs to a resource by its label, or by its owner where the label was stripped."""
         objects: dict[Kind, dict[str, Obj]] = {kind: {} for kind in CHILD_KINDS}
@@ -134,7 +149,13 @@ class Store:
             missing=frozenset(stream.kind for stream in inside if stream in self._unserved),
             pods=tuple(pods),
             refused={stream.kind: self._refused[stream] for stream in inside if stream in self._refused},
+            gone=tuple(self._packers[POD].unpack(packed) for owners, packed in self._last.values() if key in owners),
         )
+
+    def forget(self, uids: Iterable[str]) -> None:
+        """What these pods, which are gone, had to tell is known."""
+        for uid in uids:
+            self._last.pop(uid, None)
 
     # ---- what others did ---------------------------------------------------------------------------------
 
@@ -143,6 +164,8 @@ class Store:
         metadata = obj["metadata"]
         where = (metadata["namespace"], metadata["name"])
         if event == "DELETED":
+            if kind == POD:
+                self._remember(trimmed(kind, obj))
             self._see_deleted(kind, where, metadata["uid"], int(metadata["resourceVersion"]), _owners(kind, metadata))
             return
         uid, version = metadata["uid"], int(metadata["resourceVersion"])
@@ -173,6 +196,8 @@ class Store:
             if stream.covers(where) and where not in found and entry.version <= version
         ]
         for where in lost:
+            if stream.kind == POD:
+                self._remember(self._packers[POD].unpack(entries[where].packed))
             self._see_deleted(stream.kind, where, entries[where].uid, version, ())
         if self._refused.pop(stream, None) is not None:
             self._tell_all()
@@ -297,6 +322,14 @@ class Store:
         if entry is not None and entry.uid == uid and entry.version <= version:
             owners += self._remove(kind, where)
         self._wake(owners)
+
+    def _remember(self, pod: Obj) -> None:
+        """A pod that failed may be gone before anybody looked at it: LeaderWorkerSet deletes it within two seconds."""
+        owners = tuple(key for key in _owners(POD, pod["metadata"]) if key in self._objects[INFERENCE_CLUSTER])
+        if owners and tells(pod):
+            self._last[pod["metadata"]["uid"]] = (owners, self._packers[POD].pack(pod))
+            if len(self._last) > _LAST_STATES:
+                self._last.popitem(last=False)
 
     def _bury(self, uid: str, version: int) -> None:
         """Nothing up to this version of the object may come back."""

@@ -88,14 +88,18 @@ class KubernetesApi:
         path = kind.path(metadata["namespace"], metadata["name"])
         return await self._call("PATCH", kind, path, query=query, body=obj, content_type=_MERGE, is_object=True)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str, grace_seconds: int | None = None
+    ) -> None:
         """See `KubeApi.delete`."""
-        body = {
+        body: Obj = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": {"uid": uid},
         }
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
         await self._call("DELETE", kind, kind.path(namespace, name), body=body, is_object=True)
 
     async def ask(self, kind: Kind, spec: Obj) -> Obj:

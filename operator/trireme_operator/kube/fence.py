@@ -81,10 +81,12 @@ class FencedApi(Reading):
         self._fence.check()
         return await self._api.merge(kind, obj, manager=manager)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str, grace_seconds: int | None = None
+    ) -> None:
         """See `KubeApi.delete`; also raises NotLeading."""
         self._fence.check()
-        await self._api.delete(kind, namespace, name, uid=uid)
+        await self._api.delete(kind, namespace, name, uid=uid, grace_seconds=grace_seconds)
 
 
 def tracing(fence: Fence) -> aiohttp.TraceConfig:

@@ -62,6 +62,11 @@ class KubeApi(Protocol):
         """
         ...
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
-        """Delete the object of this UID in the background. Raises NotFound, or Conflict for another UID."""
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str, grace_seconds: int | None = None
+    ) -> None:
+        """Delete the object of this UID in the background. Raises NotFound, or Conflict for another UID.
+
+        `grace_seconds` replaces the object's own grace period; with 0 the API server waits for nobody.
+        """
         ...

@@ -6,6 +6,7 @@ from trireme_operator.planning import names
 from trireme_operator.planning.catalogue import look_up
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
 from trireme_operator.planning.geometry import GroupGeometry, geometry
+from trireme_operator.planning.history import Failure, History
 from trireme_operator.planning.memory import MemoryFit, Verdict
 from trireme_operator.planning.model_config import ModelConfig, UnreadableConfigError, read_text
 from trireme_operator.planning.model_fit import ModelFit, device_bytes, gib, model_fit
@@ -13,6 +14,7 @@ from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan, plan
 from trireme_operator.planning.preflight import PreflightPlan, preflight
 from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
 from trireme_operator.planning.replicas import Scale, replicas_to_apply
+from trireme_operator.planning.restarts import Permit, RestartPolicy, permit, restart_policy
 from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
 from trireme_operator.planning.rollback import Difference, differences, restored_spec
 from trireme_operator.planning.source import Source, SourceKind, source_of
@@ -22,14 +24,18 @@ __all__ = [
     "ClusterPlan",
     "Difference",
     "EngineSetting",
+    "Failure",
     "GroupGeometry",
+    "History",
     "MemoryFit",
     "ModelConfig",
     "ModelFit",
+    "Permit",
     "PodRanks",
     "PreflightPlan",
     "Rank",
     "Regime",
+    "RestartPolicy",
     "Scale",
     "Source",
     "SourceKind",
@@ -46,12 +52,14 @@ __all__ = [
     "look_up",
     "model_fit",
     "names",
+    "permit",
     "plan",
     "pod_ranks",
     "preflight",
     "read_text",
     "rendering_name",
     "replicas_to_apply",
+    "restart_policy",
     "restored_spec",
     "revision_name",
     "source_of",

@@ -10,6 +10,7 @@ from trireme_operator.api.autoscaling import Autoscaling
 from trireme_operator.api.zones import Zone, ZoneState
 from trireme_operator.planning import names
 from trireme_operator.planning.geometry import GroupGeometry, geometry
+from trireme_operator.planning.restarts import RestartPolicy, restart_policy
 
 POOL_WEIGHT = 100
 """Weight of the only backend of a resource without zones; any number but 0 means the same."""
@@ -61,6 +62,7 @@ class ClusterPlan:
     route_name: str
     service_account_name: str
     pod_monitor_name: str
+    restarts: RestartPolicy
 
     @property
     def zoned(self) -> bool:
@@ -91,6 +93,7 @@ def plan(cluster: InferenceCluster) -> ClusterPlan:
         route_name=names.route_name(name),
         service_account_name=names.service_account_name(name),
         pod_monitor_name=names.pod_monitor_name(name),
+        restarts=restart_policy(cluster.spec.restarts),
     )
 
 

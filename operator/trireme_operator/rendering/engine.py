@@ -8,6 +8,7 @@ from trireme_operator.api import InferenceCluster
 from trireme_operator.planning import EngineSetting, GroupGeometry, engine_settings, preflight
 from trireme_operator.rendering import network
 from trireme_operator.rendering.model import ModelParts
+from trireme_operator.rendering.settings import Settings
 
 ENGINE_PORT: Final = 8000
 LAUNCHER_PORT: Final = 8001
@@ -15,6 +16,7 @@ MASTER_PORT: Final = 29501
 DATA_PARALLEL_PORT: Final = 29550
 GRACE_SECONDS: Final = 120
 SETTLE_SECONDS: Final = 5
+PERMIT_URL: Final = "TRIREME_PERMIT_URL"
 HOME: Final = "/home/trireme"
 
 _CONTRACT: Final = "1"
@@ -58,7 +60,9 @@ def arguments(setting: EngineSetting) -> list[str]:
     return [f"--{flag}", value]
 
 
-def environment(cluster: InferenceCluster, geometry: GroupGeometry, model: ModelParts) -> list[dict[str, Any]]:
+def environment(
+    cluster: InferenceCluster, geometry: GroupGeometry, model: ModelParts, settings: Settings
+) -> list[dict[str, Any]]:
     """The container's environment, as docs/contract.md lists it; TRIREME_ZONE is filled in for each zone."""
     return [
         _value("TRIREME_CONTRACT", _CONTRACT),
@@ -78,6 +82,7 @@ def environment(cluster: InferenceCluster, geometry: GroupGeometry, model: Model
         _value("TRIREME_MASTER_PORT", MASTER_PORT),
         _value("TRIREME_GRACE_SECONDS", GRACE_SECONDS),
         _value("TRIREME_SETTLE_SECONDS", SETTLE_SECONDS),
+        *([_value(PERMIT_URL, settings.permit_url)] if settings.permit_url else []),
         _field("VLLM_HOST_IP", "status.podIP"),
         _value("HOME", HOME),
         # The user id has no entry in the image's /etc/passwd, where libraries would look for a name.

@@ -109,7 +109,7 @@ def _spec(cluster: InferenceCluster, plan: ClusterPlan, settings: Settings) -> O
             for state in ("not-ready", "unreachable")
         ],
         "initContainers": [_launcher(settings)],
-        "containers": [_engine(cluster, plan, model)],
+        "containers": [_engine(cluster, plan, model, settings)],
         "volumes": [*_volumes(cluster), *model.volumes, *network.volumes(cluster.spec.network)],
     }
 
@@ -126,7 +126,7 @@ def _launcher(settings: Settings) -> Obj:
     }
 
 
-def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts) -> Obj:
+def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts, settings: Settings) -> Obj:
     policy = cluster.spec.engine.image_pull_policy
     return {
         "name": ENGINE,
@@ -134,7 +134,7 @@ def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts) -> 
         **({"imagePullPolicy": policy.value} if policy is not None else {}),
         "command": ["python3", _INJECTED],
         "args": engine.command(cluster, model),
-        "env": engine.environment(cluster, plan.geometry, model),
+        "env": engine.environment(cluster, plan.geometry, model, settings),
         "ports": [
             {"name": "http", "containerPort": engine.ENGINE_PORT, "protocol": "TCP"},
             {"name": "launcher", "containerPort": engine.LAUNCHER_PORT, "protocol": "TCP"},
