@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from trireme_runtime import log, metrics, termination
-from trireme_runtime.stage import Stage
+from tests.unit.pod_environment import POD
+from trireme_runtime import health_metrics, log, metrics, termination
+from trireme_runtime.canary import Result
+from trireme_runtime.members import Member
+from trireme_runtime.membership import Place, Thresholds
+from trireme_runtime.roster import Roster
+from trireme_runtime.stage import Entry, Stage
+from trireme_runtime.status import Status
 from trireme_runtime.termination import Cause
 
 ENGINE = """\
@@ -81,3 +88,26 @@ def test_a_log_entry_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_times_are_utc_to_the_second() -> None:
     assert log.timestamp(1767225600.9) == "2026-01-01T00:00:00Z"
+
+
+def test_the_health_of_a_group_is_prometheus_text() -> None:
+    roster = Roster([Place(1), Place(2)], is_leader=True, thresholds=Thresholds())
+    roster.members[1].beat(Member("a", "Waiting", "", engine_running=False), 100.0)
+    stages = (Entry(Stage.WAITING, 0.0, 3.0), Entry(Stage.LOADING, 3.0, 5.0), Entry(Stage.WAITING, 8.0, 1.5))
+    status = Status(POD, (), (), Stage.WAITING, "", stages, 0.0, None, engine_running=False, engine_healthy=False)
+    found = health_metrics.lines(replace(status, members=tuple(roster.as_json(101.5, {}))))
+    assert 'trireme_launcher_stage_seconds{stage="Waiting"} 4.5' in found
+    assert 'trireme_launcher_member_heartbeat_age_seconds{member="1"} 1.5' in found
+    assert not any(line.startswith('trireme_launcher_member_heartbeat_age_seconds{member="2"}') for line in found)
+    assert [line for line in found if "member_state{" in line and line.endswith(" 1")] == [
+        'trireme_launcher_member_state{member="1",state="Alive"} 1',
+        'trireme_launcher_member_state{member="2",state="Unknown"} 1',
+    ]
+    assert "trireme_launcher_stalled 0" in found
+    stalled = replace(status, stalled=(0.0, 1), canary=Result(passed=True, seconds=0.25, at=0.0))
+    for line in (
+        "trireme_launcher_stalled 1",
+        "trireme_launcher_canary_passed 1",
+        "trireme_launcher_canary_seconds 0.250",
+    ):
+        assert line in health_metrics.lines(stalled)

@@ -19,6 +19,7 @@ from trireme_operator.api.base import (
     map_by,
 )
 from trireme_operator.api.engine import Engine
+from trireme_operator.api.health import Health
 from trireme_operator.api.model import ModelSource
 from trireme_operator.api.monitoring import Monitoring
 from trireme_operator.api.network import Network
@@ -150,6 +151,9 @@ class Spec(Model):
     network_policy: NetworkPolicy | None = None
     """Who may connect to the pods. Absent: no NetworkPolicy. It takes effect where the cluster's network plugin
     enforces NetworkPolicies."""
+
+    health: Health | None = None
+    """When a group leaves rotation, and when it is ended and recreated. Absent: the defaults of its fields."""
 
     monitoring: Annotated[Monitoring, Field(json_schema_extra=UNSTORED_DEFAULT)] = Monitoring()
     """Metrics for Prometheus."""

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from trireme_operator.api import rules_monitoring, rules_network, rules_network_policy, rules_service
+from trireme_operator.api import (
+    rules_health,
+    rules_monitoring,
+    rules_network,
+    rules_network_policy,
+    rules_service,
+)
 from trireme_operator.api.rule import Rule
 from trireme_operator.api.rules_autoscaling import RULES as AUTOSCALING_RULES
 from trireme_operator.api.rules_model import RULES as MODEL_RULES
@@ -36,6 +42,7 @@ def _limit_rule(name: str) -> Rule:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    *rules_health.RULES,
     *rules_monitoring.RULES,
     *rules_network.RULES,
     *rules_network_policy.RULES,

@@ -6,6 +6,7 @@ from trireme_operator.planning import names
 from trireme_operator.planning.catalogue import look_up
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
 from trireme_operator.planning.geometry import GroupGeometry, geometry
+from trireme_operator.planning.health import HEALTH_DEFAULTS, health_settings
 from trireme_operator.planning.memory import MemoryFit, Verdict
 from trireme_operator.planning.model_config import ModelConfig, UnreadableConfigError, read_text
 from trireme_operator.planning.model_fit import ModelFit, device_bytes, gib, model_fit
@@ -18,6 +19,7 @@ from trireme_operator.planning.source import Source, SourceKind, source_of
 from trireme_operator.planning.traffic import ZoneWeight, weights
 
 __all__ = [
+    "HEALTH_DEFAULTS",
     "ClusterPlan",
     "Difference",
     "EngineSetting",
@@ -40,6 +42,7 @@ __all__ = [
     "engine_settings",
     "geometry",
     "gib",
+    "health_settings",
     "inputs_name",
     "look_up",
     "model_fit",

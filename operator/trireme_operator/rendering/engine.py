@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from trireme_operator.api import InferenceCluster
-from trireme_operator.planning import EngineSetting, GroupGeometry, engine_settings
+from trireme_operator.planning import EngineSetting, GroupGeometry, engine_settings, health_settings
 from trireme_operator.rendering import network
 from trireme_operator.rendering.model import ModelParts
 
@@ -18,6 +18,12 @@ SETTLE_SECONDS: Final = 5
 HOME: Final = "/home/trireme"
 
 _CONTRACT: Final = "1"
+_HEALTH: Final = {
+    "memberSilentSeconds": "TRIREME_MEMBER_SILENT_SECONDS",
+    "memberLostSeconds": "TRIREME_MEMBER_LOST_SECONDS",
+    "stallSeconds": "TRIREME_STALL_SECONDS",
+    "canaryTokens": "TRIREME_CANARY_TOKENS",
+}
 _FLAGS: Final = {
     "maxModelLen": "max-model-len",
     "gpuMemoryPercent": "gpu-memory-utilization",
@@ -77,6 +83,7 @@ def environment(cluster: InferenceCluster, geometry: GroupGeometry, model: Model
         _value("TRIREME_MASTER_PORT", MASTER_PORT),
         _value("TRIREME_GRACE_SECONDS", GRACE_SECONDS),
         _value("TRIREME_SETTLE_SECONDS", SETTLE_SECONDS),
+        *(_value(_HEALTH[name], value) for name, value in health_settings(cluster).items()),
         _field("VLLM_HOST_IP", "status.podIP"),
         _value("HOME", HOME),
         # The user id has no entry in the image's /etc/passwd, where libraries would look for a name.
