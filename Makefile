@@ -53,8 +53,8 @@ check-imports:
 	$(PART) "layers (import-linter)" $(BIN)/lint-imports --no-logo
 # Tests that start programs wait more than they work, the others the other way round: side by side they fill the cores.
 FAST := -q -m "not integration and not e2e and not engine"
-LAUNCHER_TESTS := tests/unit/test_runtime_process.py tests/unit/test_runtime_replicas.py \
-                  tests/unit/test_preflight_process.py
+LAUNCHER_TESTS := $(addprefix tests/unit/test_,runtime_process.py runtime_replicas.py runtime_failures.py \
+                  preflight_process.py)
 PROCESS_TESTS = $(filter-out $(LAUNCHER_TESTS),$(shell grep -lE '\bsubprocess\b' tests/unit/test_*.py))
 check-tests:
 	$(PART) "unit and golden tests" $(PY) -m pytest $(FAST) $(LAUNCHER_TESTS:%=--ignore=%) $(PROCESS_TESTS:%=--ignore=%) \

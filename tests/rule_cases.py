@@ -32,6 +32,10 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.resources", {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
     ("spec.restarts", {"restarts": {"windowSeconds": 60, "backoffSeconds": 60}}),
     ("spec.restarts", {"restarts": {"backoffSeconds": 1800}}),
+    ("spec.health", {"health": {"memberSilentSeconds": 30}}),
+    ("spec.health", {"health": {"memberLostSeconds": 3}}),
+    ("spec.health", {"health": {"memberSilentSeconds": 60, "memberLostSeconds": 60}}),
+    ("spec.health.canary", {"health": {"canary": {"mode": "Disabled", "maxTokens": 1}}}),
     ("spec.zones", {"zones": [{"name": "a", "weight": 0}, {"name": "b", "weight": 0}]}),
     ("spec.service", {"service": {"profile": "aws-nlb"}}),
     ("spec.service", {"service": {"type": "NodePort", "loadBalancerClass": "service.k8s.aws/nlb"}}),
@@ -81,6 +85,8 @@ BROKEN_UPDATES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 """Where a rule about updates stands, the fields of the spec before, and those after that break it."""
 
 GOOD_UPDATES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"health": {}}, {"health": {"memberSilentSeconds": 29, "canary": {"mode": "Disabled"}}}),
+    ({"health": {"memberLostSeconds": 4}}, {"health": {"canary": {"mode": "Enabled", "maxTokens": 64}}}),
     ({**_SCALED, "zones": [{"name": "a"}]}, {"zones": [{"name": "a", "replicas": 2}]}),
     ({**_SCALED, "zones": None}, {"zones": None, "replicas": 2}),
     ({"zones": [{"name": "a"}]}, {**_SCALED, "zones": [{"name": "a"}]}),

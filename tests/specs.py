@@ -314,6 +314,13 @@ _COMMON: dict[str, Maker] = {
     "scheduling": fields(
         {"topologyKey": pick(["a", "a.b/c"], ["", "/a", "\u00e9"])}, exclusive=pick([True, False], ["true"])
     ),
+    "health": fields(
+        {},
+        memberSilentSeconds=pick([2, 3, 20], [1, 30, 601]),
+        memberLostSeconds=pick([30, 60, 86400], [3, 2, 86401]),
+        stallSeconds=pick([10, 86400], [9, 86401]),
+        canary=fields({}, mode=pick(["Enabled"], ["Disabled", "On", ""]), maxTokens=pick([1, 64], [0, 65])),
+    ),
     "monitoring": fields(
         {},
         podMonitor=pick(["Auto", "Always", "Never"], ["On", ""]),

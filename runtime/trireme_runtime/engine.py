@@ -12,18 +12,25 @@ from collections.abc import Mapping, Sequence
 _CHUNK_BYTES = 65536
 _TAIL_LINES = 40
 _TAIL_LINE_BYTES = 500
+# From here on the engine compiles and warms up: vllm/v1/worker/gpu_model_runner.py, .../cpu_model_runner.py.
+_LOADED = (b"Model loading took", b"Warming up model for the compilation")
 
 
 class Tail:
-    """The last lines of the engine's output, each cut to a sane length; filled by two threads."""
+    """The last lines of the engine's output, each cut to a sane length; filled by two threads.
+
+    has_loaded: a line said that the weights are in memory.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: deque[bytes] = deque(maxlen=_TAIL_LINES)
+        self.has_loaded = False
 
     def add(self, line: bytes) -> None:
         line = line.rstrip()[:_TAIL_LINE_BYTES]
         if line:
+            self.has_loaded = self.has_loaded or any(sign in line for sign in _LOADED)
             with self._lock:
                 self._lines.append(line)
 

@@ -10,7 +10,11 @@ CONTRACT_VERSION = 1
 
 _PORT = (1, 65535)
 _SIZE = (1, 1 << 16)
+_SIZE_OR_NONE = (0, _SIZE[1])
 _SECONDS = (0, 86400)
+_LIMIT = (1, 86400)
+_SILENCE = (2, 86400)
+"""Heartbeats come once a second: a limit of one second would be exceeded between two of them."""
 TERMINATION_LOG = "/dev/termination-log"
 
 
@@ -75,6 +79,10 @@ class Environment:
     preflight: Preflight | None = None
     permit: tuple[str, int] | None = None
     """Host and port of who says whether a group may start."""
+    member_silent_seconds: int = 3
+    member_lost_seconds: int = 30
+    stall_seconds: int = 60
+    canary_tokens: int = 1
 
     @property
     def replica_size(self) -> int:
@@ -132,6 +140,10 @@ def parse(variables: Mapping[str, str]) -> Environment:
         node_name=variables.get("TRIREME_NODE_NAME", ""),
         preflight=_preflight(reader),
         permit=reader.server("TRIREME_PERMIT_URL"),
+        member_silent_seconds=reader.number("TRIREME_MEMBER_SILENT_SECONDS", _SILENCE, default="3"),
+        member_lost_seconds=reader.number("TRIREME_MEMBER_LOST_SECONDS", _LIMIT, default="30"),
+        stall_seconds=reader.number("TRIREME_STALL_SECONDS", _LIMIT, default="60"),
+        canary_tokens=reader.number("TRIREME_CANARY_TOKENS", _SIZE_OR_NONE, default="1"),
     )
     if not reader.faults:
         reader.faults += _inconsistencies(environment)
@@ -215,6 +227,11 @@ def _inconsistencies(environment: Environment) -> list[str]:
         faults.append(
             f"LWS_WORKER_INDEX is {environment.worker_index}; expected less than LWS_GROUP_SIZE, "
             f"which is {environment.group_size}"
+        )
+    if environment.member_lost_seconds <= environment.member_silent_seconds:
+        faults.append(
+            f"TRIREME_MEMBER_LOST_SECONDS is {environment.member_lost_seconds}; expected more than"
+            f" TRIREME_MEMBER_SILENT_SECONDS, which is {environment.member_silent_seconds}"
         )
     have = environment.ranks_per_pod * environment.group_size
     want = environment.replica_size * environment.data_parallel_size

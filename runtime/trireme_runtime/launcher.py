@@ -12,14 +12,15 @@ import shlex
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from trireme_runtime import (
     __version__,
     command,
     drain,
+    ends,
     limits,
     metrics,
-    permit,
     processes,
     ranks,
     restart,
@@ -29,18 +30,21 @@ from trireme_runtime import (
 )
 from trireme_runtime.engine import Engine
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
+from trireme_runtime.gates import Gates
 from trireme_runtime.group import Group
-from trireme_runtime.log import say
+from trireme_runtime.health import Health
+from trireme_runtime.log import say, timestamp
 from trireme_runtime.network import prepare
 from trireme_runtime.preflight import metrics as preflight_metrics
-from trireme_runtime.preflight.gate import Gate
 from trireme_runtime.server import Server
-from trireme_runtime.stage import Facts, Stage
+from trireme_runtime.stage import Facts, Journal, Stage
 from trireme_runtime.status import Status
 from trireme_runtime.termination import Cause
-from trireme_runtime.watch import EngineWatch
 
 _TICK_SECONDS = 0.1
+_LAST_WORDS_SECONDS = 1.5
+"""Longer than the interval in which the other launchers ask."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
@@ -61,26 +65,17 @@ class Launcher:
         self._command = command.engine_command(base_command, environment, self._limits)
         self._engine: Engine | None = None
         self._engine_code: int | None = None
-        self._engine_watch: EngineWatch | None = None
-        self._group: Group | None = None
-        self._gate = self._make_gate(base_command)
-        self._permit = permit.of_pod(environment)
+        self._health = Health(environment, None)
+        self._failure: Cause | None = None
+        self._gates = Gates(environment, base_command)
         self._ends_at: float | None = None
         self._served = False
         self._terminated_at: float | None = None
         self._kill_at: float | None = None
         self._idle_since: float | None = None
         self._facts = Facts(obstacle="the launcher starts")
-        self._stage = Stage.WAITING
-        self._stage_since = time.time()
+        self._journal = Journal()
         self.status = self._snapshot(time.monotonic())
-
-    def _make_gate(self, base_command: Sequence[str]) -> Gate | None:
-        settings = self._environment.preflight
-        if settings is None:
-            return None
-        variables = command.engine_environment(os.environ)
-        return Gate(self._environment, settings, command=base_command, variables=variables)
 
     def run(self) -> int:
         """Serve, start the engine when the group is there, and end as the contract says."""
@@ -91,7 +86,7 @@ class Launcher:
         )
         server.start()
         if environment.group_size > 1:
-            self._group = Group(environment)
+            self._health = Health(environment, Group(environment))
         if restart.mark(environment.pod_uid):
             self._ends_at = time.monotonic() + restart.DELAY_SECONDS
         say("Starting", role=environment.role, pod=environment.pod_name, nodeRank=environment.worker_index)
@@ -107,9 +102,7 @@ class Launcher:
         received = signal.sigtimedwait(_SIGNALS, _TICK_SECONDS)
         now = time.monotonic()
         if received is not None and received.si_signo in {signal.SIGTERM, signal.SIGINT} and not self._terminated_at:
-            self._terminated_at = now
-            if self._engine_watch is not None:
-                self._engine_watch.begin_drain()
+            self._begin_drain(now)
         ended = processes.reap()
         if self._engine is not None and self._engine.pid in ended:
             self._engine_code = ended[self._engine.pid]
@@ -121,68 +114,106 @@ class Launcher:
         self._publish(now)
         return code
 
+    @property
+    def _epoch(self) -> str | None:
+        """UID of the leader with which this pod's engine has been started."""
+        if self._group is not None:
+            return self._group.epoch
+        return None if self._engine is None else self._environment.pod_uid
+
+    @property
+    def _group(self) -> Group | None:
+        return self._health.group
+
+    def _begin_drain(self, now: float) -> None:
+        self._terminated_at = now
+        if self._health.engine is not None:
+            self._health.engine.begin_drain()
+
     def _start_when_possible(self, now: float) -> int | None:
-        waits_for = ""
         if self._ends_at is not None:
-            if now >= self._ends_at:
-                return self.end_with(restart.cause())
-            waits_for = "this container was restarted in place; its group is expected to be recreated"
-        elif self._gate is not None:
-            waits_for = self._gate.waits_for(now, self._group)
-            if cause := self._gate.cause():
-                return self.end_with(cause)
-        elif self._group is not None:
-            waits_for = self._group.waits_for(now)
-        if waits_for:
-            self._facts = Facts(obstacle=waits_for, preflight=self._gate is not None and self._gate.running)
-            return None
-        if self._permit is not None and (waits_for := self._permit.waits_for(now)):
-            before = Stage.WAITING if self._permit.held is None else Stage.HELD
-            self._facts = Facts(obstacle=waits_for, before=before)
+            self._facts = Facts(failure=restart.OBSTACLE)
+            return self.end_with(restart.cause()) if now >= self._ends_at else None
+        waits = self._gates.facts(now, self._group)
+        if cause := self._gates.cause():
+            return self.end_with(cause)
+        if waits is not None:
+            self._facts = waits
             return None
         if self._group is not None:
-            self._group.join()
+            self._group.begin()
         say("Starting the engine", command=shlex.join(command.without_secrets(self._command)))
         try:
             self._engine = Engine(self._command, command.engine_environment(os.environ))
         except OSError as error:
             message = f"the engine's command {self._command[0]!r} cannot be started: {error.strerror}"
             return self.end_with(Cause("EngineNotStarted", message))
-        if self._environment.serves:
-            self._engine_watch = EngineWatch(self._environment.pod_ip, self._environment.engine_port)
+        self._health.watch_engine(self._command)
         return self._serve(now)
 
     def _serve(self, now: float) -> int | None:
-        if self._engine_watch is not None and self._group is not None and self._group.leader_drains():
-            self._engine_watch.begin_drain()  # the leader waits for these requests
-        obstacle = self._obstacle(now)
-        self._facts = Facts(engine_running=True, obstacle=obstacle)
+        signs = self._health.signs(now)
+        if signs.death is not None and signs.death.orderly and not self._environment.is_leader:
+            say("The leader has drained and gone", reason=signs.death.why)
+            self._begin_drain(now)
+            return None
+        if self._group is not None and self._environment.is_leader and self._group.roster.drains():
+            say("A worker is being ended: the group drains")
+            self._begin_drain(now)
+            return None
+        # An engine that does not answer for as long as it may take for one step is not only slow.
+        limit = max(self._environment.member_lost_seconds, self._environment.stall_seconds)
+        cause = ends.judge(signs, now=now, unhealthy_limit=limit)
+        if cause is not None:
+            return self.end_with(cause)
+        if self._health.engine is not None and self._group is not None and self._group.leader_drains():
+            self._health.engine.begin_drain()  # the leader waits for these requests
+        self._health.prove(now)
+        obstacle = self._health.obstacle(now)
+        compiling = self._engine is not None and self._engine.tail.has_loaded and not self._served
+        self._facts = Facts(engine_running=True, obstacle=obstacle, compiling=compiling)
         self._served = self._served or not obstacle
         return None
 
-    def _obstacle(self, now: float) -> str:
-        """Why the group cannot serve. The group first: a leader whose engine answers may have lost a worker."""
-        trouble = "" if self._group is None else self._group.obstacle(now)
-        if not trouble and self._engine_watch is not None:
-            trouble = self._engine_watch.pulse.trouble(now)
-        return trouble
-
     def _fail(self) -> int:
         """The engine ended outside a drain: whatever its exit code, the pod is over."""
+        code, tail = self._engine_code or 0, None if self._engine is None else self._engine.tail
+        # Said before its processes are gone, which may take a while: from now on nobody should send requests here.
+        self._say_failed(termination.engine_exited(code, [] if tail is None else tail.lines()))
         processes.kill_all()
-        log: list[str] = []
         if self._engine is not None:
             self._engine.finish_output()
-            log = self._engine.tail.lines()
-        return self.end_with(termination.engine_exited(self._engine_code or 0, log))
+        return self.end_with(termination.engine_exited(code, [] if tail is None else tail.lines()))
 
     def end_with(self, cause: Cause) -> int:
         """Keep the first cause, end every process of the pod; the launcher's exit code."""
-        self._facts = Facts(failure=cause.message)
-        self._publish(time.monotonic())
-        termination.write(self._environment.termination_log, cause)
+        first = self._say_failed(cause)
+        termination.write(self._environment.termination_log, first)
         processes.kill_all()
+        self._tell_the_others(first_hand=not cause.pod)
         return 1
+
+    def _say_failed(self, cause: Cause) -> Cause:
+        """Publish the cause with its place and time, which are this pod and now unless it says otherwise."""
+        environment = self._environment
+        if not cause.pod:
+            rank = environment.worker_index * environment.ranks_per_pod
+            cause = replace(cause, pod=environment.pod_name, rank=rank)
+        self._failure = cause if cause.at else replace(cause, at=timestamp(time.time()))
+        where = "" if cause.pod == environment.pod_name else f"{cause.pod}: "
+        self._facts = Facts(failure=f"{where}{cause.message}")
+        self._publish(time.monotonic())
+        return self._failure
+
+    def _tell_the_others(self, *, first_hand: bool) -> None:
+        """Answer a little longer, so that who asks hears the cause: a closed port would only tell of a death."""
+        if self._group is None or self._group.epoch is None or not (first_hand or self._environment.is_leader):
+            return
+        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            received = signal.sigtimedwait(_SIGNALS, left)
+            if received is None or received.si_signo != signal.SIGCHLD:
+                return
 
     def _drain(self, now: float, elapsed: float) -> int | None:
         """After SIGTERM: wait for what the role waits for, stop the engine, end with 0."""
@@ -213,7 +244,7 @@ class Launcher:
         view = drain.LeaderView(
             elapsed=elapsed,
             served=self._served,
-            broken=self._obstacle(now),
+            broken=self._health.broken(now),
             unfinished=self._unfinished(),
             idle_for=self._idle_for(now),
         )
@@ -221,10 +252,14 @@ class Launcher:
 
     def _unfinished(self) -> int | None:
         """Requests in all engines that a leader waits for."""
-        counts = [None if self._engine_watch is None else self._engine_watch.unfinished]
+        counts = [self._own_unfinished]
         if self._group is not None and self._environment.is_leader and self._environment.every_pod_serves:
             counts.append(self._group.unfinished())
         return metrics.total(counts)
+
+    @property
+    def _own_unfinished(self) -> int | None:
+        return None if self._health.engine is None else self._health.engine.unfinished
 
     def _idle_for(self, now: float) -> float:
         """Seconds for which there was no such request."""
@@ -235,19 +270,22 @@ class Launcher:
         return 0.0 if self._idle_since is None else now - self._idle_since
 
     def _publish(self, now: float) -> None:
-        new, reason = stage.judge(self._facts)
-        if new is not self._stage:
-            say(f"{self._stage.value} -> {new.value}", reason=reason, afterSeconds=int(time.time() - self._stage_since))
-            self._stage, self._stage_since = new, time.time()
+        self._enter(*stage.judge(self._facts))
+        self.status = self._snapshot(now)
+
+    def _enter(self, new: Stage, reason: str) -> None:
+        last = self._journal.entries()[-1]
+        if self._journal.enter(new):
+            say(f"{last.stage.value} -> {new.value}", reason=reason, afterSeconds=int(last.seconds))
             if self._group is not None:
                 self._group.set_eager(new is not Stage.READY)
-        self.status = self._snapshot(now)
 
     def _snapshot(self, now: float) -> Status:
         environment = self._environment
-        current, reason = stage.judge(self._facts)
+        _, reason = stage.judge(self._facts)
         running = self._facts.engine_running and self._engine_code is None
-        healthy = self._engine_watch is None or not self._engine_watch.pulse.trouble(now)
+        canary = self._health.canary
+        stall = self._health.stall
         return Status(
             environment=environment,
             network=self._network,
@@ -258,16 +296,22 @@ class Launcher:
                 pipeline_parallel_size=environment.pipeline_parallel_size,
             ),
             command=tuple(command.without_secrets(self._command)),
-            stage=current,
+            stage=self._journal.current,
             reason=reason,
-            stage_since=self._stage_since,
+            stages=self._journal.entries(),
             published=now,
             engine_pid=None if self._engine is None else self._engine.pid,
             engine_running=running,
-            engine_healthy=running and healthy,
-            unfinished=None if self._engine_watch is None else self._engine_watch.unfinished,
-            preflight=None if self._gate is None else self._gate.report,
-            held=None if self._permit is None else self._permit.held,
+            engine_healthy=running and not self._health.engine_obstacle(now),
+            unfinished=self._own_unfinished,
+            epoch=self._epoch,
+            ever_ready=self._served,
+            members=() if self._group is None else tuple(self._group.as_json(now)),
+            stalled=None if stall is None else (time.time() - (now - stall.since), stall.running),
+            canary=None if canary is None else canary.result,
+            failure=self._failure,
+            preflight=self._gates.report,
+            held=self._gates.held,
         )
 
     def _metrics_text(self) -> str:
@@ -292,9 +336,9 @@ class Launcher:
 
     def _queue_length(self) -> int | None:
         """Of the whole group, which its leader alone says."""
-        if self._engine_watch is None or not self._environment.is_leader:
+        if self._health.engine is None or not self._environment.is_leader:
             return None
-        counts = [self._engine_watch.queue_length()]
+        counts = [self._health.engine.queue_length()]
         if self._group is not None and self._environment.every_pod_serves:
             counts.append(self._group.queue_length(self._environment.engine_port))
         return metrics.total(counts)

@@ -1,9 +1,9 @@
-"""The other pods of the group, as their launchers describe them, and what follows for this one.
+"""What another pod's launcher says about itself in its ``/statusz``, and what follows before the engines start.
 
 The launchers start their engines together: a leader when every worker waits, a worker when its leader loads.
 So no engine meets one of an earlier start (which would hang it), the engines' own join timeout does not have
 to cover image pulls, and a container restarted in place inside a group that is about to be recreated loads
-nothing. After that only the pods seen at the start count, told by their UIDs.
+nothing. After that only the pods that joined this start count: see membership.py.
 """
 
 from __future__ import annotations
@@ -15,11 +15,21 @@ from dataclasses import dataclass
 from trireme_runtime.preflight import report
 from trireme_runtime.preflight.report import Report
 from trireme_runtime.stage import Stage
+from trireme_runtime.termination import Cause
+
+_STARTING = {Stage.LOADING.value, Stage.COMPILING.value}
+_BEFORE_THE_START = {Stage.HELD.value, Stage.PREFLIGHT.value, Stage.FETCHING.value}
 
 
 @dataclass(frozen=True)
 class Member:
-    """What another pod's launcher says about itself; ``unfinished`` requests are None where nobody counts them."""
+    """One answer. Fields with a default are missing in the answers of older launchers.
+
+    unfinished: requests, None where nobody counts them.
+    epoch: UID of the leader of the start that the pod has joined, None before it has.
+    ever_ready: its group has served since its engine was started.
+    failure: the first cause that it knows, once it has failed.
+    """
 
     pod_uid: str
     stage: str
@@ -29,12 +39,21 @@ class Member:
     unfinished: int | None = None
     pod: str = ""
     preflight: Report | None = None
+    epoch: str | None = None
+    ever_ready: bool = False
+    failure: Cause | None = None
+
+    @property
+    def said(self) -> str:
+        """Its stage and reason."""
+        return f"{self.stage}: {self.reason}" if self.reason else self.stage
 
 
 def parse(body: bytes) -> Member:
     """A member from the answer of its ``/statusz``; raises ValueError when that is no status of a launcher."""
     try:
         document = json.loads(body)
+        epoch = document.get("epoch")
         return Member(
             pod_uid=str(document["podUID"]),
             stage=str(document["stage"]),
@@ -42,15 +61,34 @@ def parse(body: bytes) -> Member:
             engine_running=bool(document["engine"]["running"]),
             engine_healthy=bool(document["engine"]["healthy"]),
             unfinished=_count(document["engine"].get("unfinished")),
-            pod=str(document.get("pod", "")),
+            pod=str(document.get("pod") or ""),
             preflight=report.parse(document.get("preflight")),
+            epoch=None if epoch is None else str(epoch),
+            ever_ready=document.get("everReady") is True,
+            failure=_cause(document.get("failure")),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the answer is no status of a launcher: {type(error).__name__}: {error}") from None
 
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) else None
+
+
+def _cause(value: object) -> Cause | None:
+    if not isinstance(value, dict) or not value.get("reason"):
+        return None
+    signal = value.get("signal")
+    return Cause(
+        reason=str(value["reason"]),
+        message=str(value.get("message") or ""),
+        exit_code=_count(value.get("exitCode")),
+        signal=None if signal is None else str(signal),
+        log=tuple(str(line) for line in value.get("log") or ()),
+        pod=str(value.get("pod") or ""),
+        rank=_count(value.get("rank")),
+        at=str(value.get("at") or ""),
+    )
 
 
 def worker_address(leader_address: str, index: int) -> str:
@@ -67,40 +105,19 @@ def leader_waits_for(workers: Mapping[int, Member], met: Mapping[int, str] | Non
     for index, worker in workers.items():
         if met is not None and worker.pod_uid != met.get(index):
             return f"worker {index} was replaced by another pod"
-        if worker.stage != Stage.WAITING.value and (met is None or worker.stage != Stage.PREFLIGHT.value):
+        if met is not None and worker.stage == Stage.PREFLIGHT.value:
+            continue
+        if worker.stage in _BEFORE_THE_START:
+            return f"worker {index} ({worker.said})"
+        if worker.stage != Stage.WAITING.value:
             return f"worker {index} is {worker.stage}: its pod belongs to an earlier start of the group"
     return ""
 
 
 def worker_waits_for(leader: Member) -> str:
-    """Why a worker must not start its engine yet."""
-    if leader.stage == Stage.LOADING.value and leader.engine_running:
+    """Why a worker must not start its engine yet. The engine of a group that has served lets nobody join."""
+    if leader.ever_ready:
+        return f"the leader ({leader.said}) has served already: it belongs to an earlier start of the group"
+    if leader.stage in _STARTING and leader.engine_running:
         return ""
-    return _said("the leader", leader)
-
-
-def leader_obstacle(workers: Mapping[int, Member], joined: Mapping[int, str]) -> str:
-    """Why the group of a started leader cannot serve; ``joined`` are the UIDs of the workers at the start.
-
-    A worker whose engine answers HTTP counts when it does: replicas that step together are one engine.
-    """
-    for index, worker in workers.items():
-        if worker.pod_uid != joined.get(index):
-            return f"worker {index} was replaced by another pod"
-        if not worker.engine_running:
-            return f"the engine of {_said(f'worker {index}', worker)} does not run"
-        if not worker.engine_healthy:
-            return f"the engine of worker {index} does not answer its /health"
-    return ""
-
-
-def worker_obstacle(leader: Member, joined: str) -> str:
-    """Why a started worker's group is not ready; ``joined`` is the UID of the leader at the start."""
-    if leader.pod_uid != joined:
-        return "the leader was replaced by another pod"
-    return "" if leader.stage == Stage.READY.value else _said("the leader", leader)
-
-
-def _said(who: str, member: Member) -> str:
-    reason = f": {member.reason}" if member.reason else ""
-    return f"{who} ({member.stage}{reason})"
+    return f"the leader ({leader.said})"

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 
 from trireme_runtime.stage import Stage
 
 _QUEUE = ("vllm:num_requests_running", "vllm:num_requests_waiting")
 
 
-def queue_length(engine_metrics: str) -> int | None:
-    """Requests running and waiting, summed over all engines; None when the text has neither metric."""
-    total = 0
-    found = False
-    for line in engine_metrics.splitlines():
+def parse(text: str, names: Container[str]) -> Iterator[tuple[str, str, float]]:
+    """Name, labels as they are written, and value of the series with one of the names; what is malformed is skipped."""
+    for line in text.splitlines():
         name, brace, rest = line.partition("{")
         if not brace:
             name, _, rest = line.partition(" ")
-        if name not in _QUEUE:
+        if name not in names:
             continue
+        found, _, values = rest.rpartition("}")
         try:
-            value = float(rest.rpartition("}")[2].split()[0])
+            value = float(values.split()[0])
         except (IndexError, ValueError):
             continue
         if math.isfinite(value):
-            total += int(value)
-            found = True
-    return total if found else None
+            yield name, found, value
+
+
+def queue_length(engine_metrics: str) -> int | None:
+    """Requests running and waiting, summed over all engines; None when the text has neither metric."""
+    values = [value for _, _, value in parse(engine_metrics, _QUEUE)]
+    return sum(int(value) for value in values) if values else None
 
 
 def total(counts: Iterable[int | None]) -> int | None:

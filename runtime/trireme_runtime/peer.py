@@ -1,8 +1,9 @@
 """Another launcher of the group, found by its name and then asked where it was found.
 
 Only the search needs DNS. A lookup that fails or hangs says nothing about a pod that is known and answers, so the
-address that answered last is asked first, and the name is looked up again when that address no longer leads to the
-pod that answered there before, told by its UID.
+address that answered last is asked first, over a connection that is kept, and the name is looked up again when that
+address no longer leads to the pod that answered there before, told by its UID. A pod of another name is a stranger,
+however it came to the address: it never counts.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Peer:
         self._name = name
         self._port = port
         self._known: _Known | None = None
+        self._connection: fetch.Connection | None = None
         self._lookup: _Lookup | None = None
 
     @property
@@ -68,15 +70,25 @@ class Peer:
             raise failure from None  # DNS has nothing to add
         if address == known.address and isinstance(failure, fetch.UnreachableError):
             raise failure
-        return self._meet(address)
+        try:
+            return self._meet(address)
+        except fetch.UnreachableError:
+            raise failure from None  # what is known of the pod that was there says more
 
     def _meet(self, address: str) -> Member:
         member = self._status(address)
+        expected = self._name.partition(".")[0]
+        if member.pod not in ("", expected):
+            raise fetch.UnreachableError(f"the name {self._name} leads to {address}, where {member.pod} answers")
         self._known = _Known(address, member.pod_uid)
         return member
 
     def _status(self, address: str) -> Member:
-        answer = fetch.get(address, self._port, "/statusz", timeout_seconds=_TIMEOUT_SECONDS)
+        if self._connection is None or self._connection.host != address:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = fetch.Connection(address, self._port)
+        answer = self._connection.get("/statusz", timeout_seconds=_TIMEOUT_SECONDS)
         return members.parse(answer.body)
 
     def _find(self) -> str:

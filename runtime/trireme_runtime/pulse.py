@@ -9,7 +9,7 @@ SILENT_SECONDS = 3.0
 
 
 class Pulse:
-    """The answers of one peer; one thread feeds it, others read it.
+    """The answers of one peer; one thread feeds it, others read it. All times are seconds on the monotonic clock.
 
     ``beat`` is a good answer, ``miss`` none (only time will tell), ``refuse`` a proof that it does not serve.
     """
@@ -19,11 +19,14 @@ class Pulse:
         self._silent_seconds = silent_seconds
         self._lock = threading.Lock()
         self._last_beat: float | None = None
+        self._steady_since: float | None = None
         self._refusals = 0
         self._why = "not asked yet"
 
     def beat(self, now: float) -> None:
         with self._lock:
+            if self._refusals or self._last_beat is None or now - self._last_beat > self._silent_seconds:
+                self._steady_since = now
             self._last_beat = now
             self._refusals = 0
             self._why = ""
@@ -42,6 +45,12 @@ class Pulse:
         """How many proofs in a row say that the peer does not serve."""
         with self._lock:
             return self._refusals
+
+    @property
+    def steady_since(self) -> float | None:
+        """The first good answer since it was last refused or silent; None before the first of all."""
+        with self._lock:
+            return self._steady_since
 
     def silent_for(self, now: float) -> float:
         """Seconds since the last good answer; infinite before the first."""

@@ -20,6 +20,9 @@ DELAY_SECONDS = 10.0
 """How long a launcher that was restarted in place waits before it ends; LeaderWorkerSet needs about 2 s to react."""
 
 
+OBSTACLE = "this container was restarted in place; its group is expected to be recreated"
+
+
 def mark(pod_uid: str) -> bool:
     """Leave the mark of this pod; True when it was there already. A directory that cannot be written counts as new."""
     path = Path(tempfile.gettempdir()) / f"trireme-launcher-{pod_uid.replace('/', '_')}"

@@ -6,24 +6,28 @@ import json
 from dataclasses import dataclass
 
 from trireme_runtime import log, stage
+from trireme_runtime.canary import Result
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
 from trireme_runtime.network import Network
 from trireme_runtime.permit import Held
 from trireme_runtime.preflight.report import Report
 from trireme_runtime.ranks import Rank
-from trireme_runtime.stage import Stage
+from trireme_runtime.stage import Entry, Stage
+from trireme_runtime.termination import Cause
 
 
 @dataclass(frozen=True)
 class Status:
-    """``stage_since`` in seconds since the epoch, ``published`` on the monotonic clock; ``command`` without secrets."""
+    """``published`` on the monotonic clock; ``stages`` ends with the current one; ``command`` without secrets;
+    ``stalled`` since (in seconds since the epoch) with how many requests running.
+    """
 
     environment: Environment
     ranks: tuple[Rank, ...]
     command: tuple[str, ...]
     stage: Stage
     reason: str
-    stage_since: float
+    stages: tuple[Entry, ...]
     published: float
     engine_pid: int | None
     engine_running: bool
@@ -32,6 +36,12 @@ class Status:
     network: Network | None = None
     preflight: Report | None = None
     held: Held | None = None
+    epoch: str | None = None
+    ever_ready: bool = False
+    members: tuple[dict[str, object], ...] = ()
+    stalled: tuple[float, int] | None = None
+    canary: Result | None = None
+    failure: Cause | None = None
 
     @property
     def ready(self) -> bool:
@@ -49,8 +59,9 @@ class Status:
                 "role": self.environment.role,
                 "serves": self.environment.serves,
                 "stage": self.stage.value,
-                "stageSince": log.timestamp(self.stage_since),
+                "stageSince": log.timestamp(self.stages[-1].since),
                 "reason": self.reason,
+                "stages": [_entry(each) for each in self.stages],
                 "cluster": self.environment.cluster,
                 "zone": self.environment.zone,
                 "pod": self.environment.pod_name,
@@ -68,5 +79,28 @@ class Status:
                 },
                 "preflight": None if self.preflight is None else self.preflight.as_json(),
                 "held": None if self.held is None else self.held.as_json(),
+                "epoch": self.epoch,
+                "everReady": self.ever_ready,
+                "members": list(self.members),
+                "stalled": _stalled(self.stalled),
+                "canary": None if self.canary is None else self.canary.as_json(),
+                "failure": None if self.failure is None else self.failure.as_json(),
             }
         ).encode()
+
+
+def _stalled(stalled: tuple[float, int] | None) -> dict[str, object] | None:
+    if stalled is None:
+        return None
+    since, running = stalled
+    return {"since": log.timestamp(since), "running": running}
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    return {
+        "stage": entry.stage.value,
+        "since": log.timestamp(entry.since),
+        "seconds": round(entry.seconds, 3),
+        "bytes": entry.done,
+        "totalBytes": entry.total,
+    }

@@ -80,7 +80,7 @@ def _proofs(status: Mapping[str, Any]) -> Iterator[str]:
     canary = status.get("canary")
     if canary is not None:
         yield from head(f"{_PREFIX}canary_passed", "1 when the last canary completion passed.")
-        yield _sample(f"{_PREFIX}canary_passed", bool(canary["passed"]), revision=canary["revision"])
+        yield _sample(f"{_PREFIX}canary_passed", bool(canary["passed"]))
         if canary.get("seconds") is not None:
             yield from head(f"{_PREFIX}canary_seconds", "How long the last canary completion took.")
             yield _sample(f"{_PREFIX}canary_seconds", float(canary["seconds"]))

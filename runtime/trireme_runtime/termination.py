@@ -18,13 +18,32 @@ _MAX_MESSAGE_CHARACTERS = 1000
 
 @dataclass(frozen=True)
 class Cause:
-    """Why the launcher ends: a reason in CamelCase, the engine's exit code or signal, a sentence, its last lines."""
+    """Why a launcher ends: a reason in CamelCase, the engine's exit code or signal, a sentence, its last lines.
+
+    pod, rank, at: where and when it happened, which may be another pod of the group; ``rank`` is the first of that pod,
+    ``at`` is RFC 3339.
+    """
 
     reason: str
     message: str
     exit_code: int | None = None
     signal: str | None = None
     log: tuple[str, ...] = ()
+    pod: str = ""
+    rank: int | None = None
+    at: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "reason": self.reason,
+            "exitCode": self.exit_code,
+            "signal": self.signal,
+            "message": self.message[:_MAX_MESSAGE_CHARACTERS],
+            "pod": self.pod or None,
+            "rank": self.rank,
+            "at": self.at or None,
+            "log": list(self.log),
+        }
 
 
 def engine_exited(code: int, log: Sequence[str]) -> Cause:
@@ -42,16 +61,10 @@ def engine_exited(code: int, log: Sequence[str]) -> Cause:
 
 def encode(cause: Cause) -> bytes:
     """One JSON object of at most 4096 bytes: the oldest lines of the log go first."""
+    document = cause.as_json()
     log = list(cause.log)
     while True:
-        document = {
-            "reason": cause.reason,
-            "exitCode": cause.exit_code,
-            "signal": cause.signal,
-            "message": cause.message[:_MAX_MESSAGE_CHARACTERS],
-            "log": log,
-        }
-        data = json.dumps(document, ensure_ascii=False).encode("utf-8", errors="replace")
+        data = json.dumps({**document, "log": log}, ensure_ascii=False).encode("utf-8", errors="replace")
         if len(data) <= MAX_BYTES or not log:
             return data
         del log[0]

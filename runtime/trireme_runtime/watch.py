@@ -7,26 +7,29 @@ import time
 from collections.abc import Callable
 
 from trireme_runtime import fetch, metrics
-from trireme_runtime.members import Member
+from trireme_runtime.membership import Membership
 from trireme_runtime.peer import Peer
 from trireme_runtime.pulse import Pulse
+from trireme_runtime.stall import StallWatch, samples
 
 INTERVAL_SECONDS = 1.0
 _EAGER_INTERVAL_SECONDS = 0.3
 _QUEUE_TIMEOUT_SECONDS = 1.0
+_SAMPLE_SECONDS = 3.0
 _ENGINE_TIMEOUT_SECONDS = 2.0
 _OK = 200
 
 
 class MemberWatch:
-    """Asks another launcher of the group for its ``/statusz``, more often while ``eager``."""
+    """Asks another launcher of the group for its ``/statusz``, more often while ``eager`` or after a refusal."""
 
-    def __init__(self, name: str, host: str, port: int) -> None:
-        self.pulse = Pulse(name)
-        self.latest: Member | None = None
+    def __init__(self, membership: Membership, host: str, port: int) -> None:
         self.eager = True
+        self._membership = membership
         self._peer = Peer(host, port)
-        _every(self._ask, eager=lambda: self.eager, name=f"watch-{name}")
+        _every(
+            self._ask, eager=lambda: self.eager or membership.pulse.refusals > 0, name=f"watch-{membership.place.index}"
+        )
 
     @property
     def address(self) -> str | None:
@@ -35,29 +38,34 @@ class MemberWatch:
 
     def _ask(self) -> None:
         try:
-            self.latest = self._peer.ask()
+            said = self._peer.ask()
         except fetch.RefusedError as error:
-            self.pulse.refuse(str(error))
+            self._membership.refuse(str(error))
         except (fetch.UnreachableError, ValueError) as error:
-            self.pulse.miss(str(error))
+            self._membership.miss(str(error))
         else:
-            self.pulse.beat(time.monotonic())
+            self._membership.beat(said, time.monotonic())
 
 
 class EngineWatch:
-    """Asks the engine of this pod for its ``/health`` and, while it drains, for its unfinished requests."""
+    """Asks the engine of this pod for its ``/health``, and for its metrics: does it move, and what is unfinished."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.pulse = Pulse("the engine")
+    def __init__(self, host: str, port: int, *, silent_seconds: float, stall_seconds: float) -> None:
+        self.pulse = Pulse("the engine", silent_seconds=silent_seconds)
+        self.stalls = StallWatch(stall_seconds)
         self.unfinished: int | None = None
         self._host = host
         self._port = port
         self._draining = False
-        _every(self._ask, eager=lambda: self._draining or not self.ever_healthy, name="watch-engine")
+        # Rarely enough to cost the engine nothing, often enough to measure the limit.
+        self._sample_seconds = min(_SAMPLE_SECONDS, stall_seconds / 10)
+        self._next_sample = 0.0
+        _every(self._ask_health, eager=lambda: self._draining or not self.ever_healthy, name="watch-engine")
+        _every(self._ask_metrics, eager=lambda: self._draining or self._sample_seconds < 1, name="watch-metrics")
 
     @property
     def ever_healthy(self) -> bool:
-        return self.pulse.silent_for(time.monotonic()) != float("inf")
+        return self.pulse.steady_since is not None
 
     def begin_drain(self) -> None:
         """From now on count what is unfinished; earlier counts do not matter."""
@@ -67,10 +75,16 @@ class EngineWatch:
         """Requests running and waiting, asked now; None when the engine does not say."""
         return queue_length(self._host, self._port)
 
-    def _ask(self) -> None:
-        self._ask_health()
+    def _ask_metrics(self) -> None:
+        now = time.monotonic()
+        if not self._draining and (now < self._next_sample or not self.ever_healthy):
+            return
+        self._next_sample = now + self._sample_seconds
+        text = _metrics(self._host, self._port)
+        if text is not None:
+            self.stalls.observe(samples(text), now)
         if self._draining:
-            self.unfinished = self.queue_length()
+            self.unfinished = None if text is None else metrics.queue_length(text)
 
     def _ask_health(self) -> None:
         try:
@@ -88,11 +102,16 @@ class EngineWatch:
 
 def queue_length(host: str, port: int) -> int | None:
     """Requests running and waiting in the engine at an address, asked now; None when it does not say."""
+    text = _metrics(host, port)
+    return None if text is None else metrics.queue_length(text)
+
+
+def _metrics(host: str, port: int) -> str | None:
     try:
         answer = fetch.get(host, port, "/metrics", timeout_seconds=_QUEUE_TIMEOUT_SECONDS)
     except (fetch.RefusedError, fetch.UnreachableError):
         return None
-    return metrics.queue_length(answer.body.decode("utf-8", errors="replace")) if answer.status == _OK else None
+    return answer.body.decode("utf-8", errors="replace") if answer.status == _OK else None
 
 
 def _every(ask: Callable[[], None], *, eager: Callable[[], bool], name: str) -> None:

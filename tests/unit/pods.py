@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,71 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = _TIMEOUT
 
 
 _OCTET = 250
+_WIRE = 100
+
+
+class Wire:
+    """Forwards TCP from addresses to others until it is cut: then nothing passes, and nobody is told."""
+
+    def __init__(self, routes: Sequence[tuple[str, str, int]]) -> None:
+        self._flows = threading.Event()
+        self._flows.set()
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        for source, target, port in routes:
+            self._run(self._accept, self._keep(socket.create_server((source, port), backlog=64)), target, port)
+
+    def cut(self) -> None:
+        self._flows.clear()
+
+    def mend(self) -> None:
+        self._flows.set()
+
+    def close(self) -> None:
+        self._flows.set()
+        while self._sockets:
+            each = self._sockets.pop()
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        for thread in self._threads:
+            thread.join(_TIMEOUT_SECONDS)
+
+    def _run(self, work: Callable[..., None], *arguments: Any) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _keep(self, made: socket.socket) -> socket.socket:
+        self._sockets.append(made)
+        return made
+
+    def _accept(self, listener: socket.socket, target: str, port: int) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self._run(self._connect, self._keep(listener.accept()[0]), target, port)
+
+    def _connect(self, near: socket.socket, target: str, port: int) -> None:
+        self._flows.wait()
+        try:
+            far = self._keep(socket.create_connection((target, port)))
+        except OSError:
+            # A closed port: a connection that is reset is what the far end looks like from here.
+            with contextlib.suppress(OSError):  # unless this end has been closed as well
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                near.close()
+            return
+        self._run(self._pump, far, near)
+        self._pump(near, far)
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._flows.wait()
+                target.sendall(data)
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass
@@ -106,6 +173,7 @@ class Group:
     launcher_port: int = field(default_factory=free_port)
     engine_port: int = field(default_factory=free_port)
     master_port: int = field(default_factory=free_port)
+    line: Wire | None = None
     pods: list[Pod] = field(default_factory=list)
 
     def address(self, index: int) -> str:
@@ -113,9 +181,19 @@ class Group:
         high, low = divmod(os.getpid(), _OCTET)
         return f"127.{1 + high % _OCTET}.{1 + low}.{index + 1}"
 
+    def wire(self, index: int) -> str:
+        """Where the others find the pod: at its address, or at that of a wire to it."""
+        return self.address(index if self.line is None else index + _WIRE)
+
+    def wires(self) -> Wire:
+        """From now on the launchers find each other over wires that can be cut; start them after this."""
+        pods = range(self.size)
+        self.line = Wire([(self.address(index + _WIRE), self.address(index), self.launcher_port) for index in pods])
+        return self.line
+
     def environment(self, index: int) -> dict[str, str]:
         """What the contract promises to the pod of this index, and how its names are found."""
-        names = [f"g-0{f'-{pod}' if pod else ''}.g.ns={self.address(pod)}" for pod in range(self.size)]
+        names = [f"g-0{f'-{pod}' if pod else ''}.g.ns={self.wire(pod)}" for pod in range(self.size)]
         temporary = self.folder / f"pod-{index}"
         temporary.mkdir(exist_ok=True)
         return {
@@ -167,6 +245,8 @@ class Group:
             if pod.process.poll() is None:
                 _kill_tree(pod.process.pid)
                 pod.process.wait(_TIMEOUT_SECONDS)
+        if self.line is not None:
+            self.line.close()
 
 
 def start_ready(group: Group, variables: dict[str, str] | None = None) -> list[Pod]:
@@ -187,12 +267,20 @@ class Stream(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        _, text = self._pod.ask_engine("/v1/completions", self._body)
+        try:
+            _, text = self._pod.ask_engine("/v1/completions", self._body)
+        except (http.client.HTTPException, ValueError):
+            return  # cut in the middle of a chunk
         self.lines = [line.removeprefix("data: ") for line in text.splitlines() if line]
 
     @property
     def tokens(self) -> int:
         return sum(1 for line in self.lines[:-1] if json.loads(line)["choices"][0]["text"])
+
+
+def kill_tree(pod: Pod) -> None:
+    """What a node that loses its power does to a pod, or the kernel when the launcher itself dies as process 1."""
+    _kill_tree(pod.process.pid)
 
 
 def children(pid: int) -> list[int]:

@@ -313,7 +313,7 @@ def test_a_hold_a_stall_a_canary_and_a_preflight_are_remarks() -> None:
         "Held",
         held={"until": "2026-01-01T00:10:00Z", "failures": 5, "cause": "EngineKilled"},
         stalled={"since": "2026-01-01T00:00:00Z", "running": 1},
-        canary={"revision": "r", "passed": False, "reason": "HTTP 500"},
+        canary={"passed": False, "reason": "HTTP 500"},
         preflight={"checks": [{"name": "dns", "passed": False, "reason": "no such name"}]},
     )
     heard = parse(json.dumps(said).encode(), pod_uid="uid-llm-a-0")
@@ -328,7 +328,7 @@ def test_a_hold_a_stall_a_canary_and_a_preflight_are_remarks() -> None:
         "group 0  not ready",
         "held until 2026-01-01T00:10:00Z after 5 failures: EngineKilled",
         "stalled since 2026-01-01T00:00:00Z",
-        "the canary of r failed: HTTP 500",
+        "the canary failed: HTTP 500",
         "preflight dns: no such name",
     ):
         assert part in text

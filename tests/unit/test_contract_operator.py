@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.unit.pod_environment import POD
 from tests.unit.resources import cluster, zones
 from trireme_operator import rendering
-from trireme_operator.planning import plan
+from trireme_operator.planning import HEALTH_DEFAULTS, health_settings, plan
 from trireme_runtime import environment
 
 PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
@@ -43,6 +44,10 @@ NOT_IN_EVERY_POD = {
     "TRIREME_PREFLIGHT_ACCELERATOR",
     "TRIREME_NODE_NAME",
     "TRIREME_PERMIT_URL",
+    "TRIREME_MEMBER_SILENT_SECONDS",
+    "TRIREME_MEMBER_LOST_SECONDS",
+    "TRIREME_STALL_SECONDS",
+    "TRIREME_CANARY_TOKENS",
 }
 """Set where they say something, so that templates that were stored before them stay as they are."""
 
@@ -84,8 +89,17 @@ def variables(pod: Obj) -> dict[str, str]:
 
 ZONED: Obj = {"zones": zones("zone-a"), "parallelism": {"tensor": 2, "pipeline": 2}}
 INSTALLED = rendering.Settings("launcher:1", permit_url="http://trireme-permit.trireme-system.svc:8081")
-REPLICAS: Obj = {"parallelism": {"tensor": 2, "data": 2, "expert": True, "loadBalancing": "External"}}
 PREFLIGHT: Obj = {"preflight": {"mode": "Enforce", "minBandwidthGBps": 20}}
+HEALTH: Obj = {
+    "memberSilentSeconds": 5,
+    "memberLostSeconds": 90,
+    "stallSeconds": 300,
+    "canary": {"mode": "Disabled"},
+}
+REPLICAS: Obj = {
+    "parallelism": {"tensor": 2, "data": 2, "expert": True, "loadBalancing": "External"},
+    "health": HEALTH,
+}
 
 
 NETWORK = {
@@ -121,6 +135,23 @@ def test_the_launcher_takes_the_environment_of_a_preflight() -> None:
     )
     assert read.node_name == "gpu-7"
     assert environment.parse({**variables(pods(**ZONED, preflight={"mode": "Off"})[1]), **lws}).preflight is None
+
+
+def test_the_launcher_takes_the_limits_of_health() -> None:
+    lws = {"LWS_LEADER_ADDRESS": "l-0.l", "LWS_GROUP_SIZE": "2", "LWS_WORKER_INDEX": "1"}
+    read = environment.parse({**variables(pods(**REPLICAS)[1]), **lws})
+    assert (read.member_silent_seconds, read.member_lost_seconds) == (5, 90)
+    assert (read.stall_seconds, read.canary_tokens) == (300, 0)
+
+
+def test_the_defaults_of_health_are_the_launchers() -> None:
+    assert {
+        "memberSilentSeconds": POD.member_silent_seconds,
+        "memberLostSeconds": POD.member_lost_seconds,
+        "stallSeconds": POD.stall_seconds,
+        "canaryTokens": POD.canary_tokens,
+    } == HEALTH_DEFAULTS
+    assert health_settings(cluster(health={"stallSeconds": 60, "memberLostSeconds": 31})) == {"memberLostSeconds": 31}
 
 
 @pytest.mark.parametrize("index", [0, 1])

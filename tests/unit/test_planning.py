@@ -277,6 +277,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "a claim for the cache": {"model": {"source": HUB, "cache": {"persistentVolumeClaim": "c"}}},
     "a directory for the cache": {"model": {"source": HUB, "cache": {"emptyDir": {"sizeLimit": "1Gi"}}}},
     "a region": {"model": {"source": "s3://bucket/m", "s3": {"region": "eu-central-1"}}},
+    "a limit of silence": {"health": {"memberLostSeconds": 60}},
+    "no canary": {"health": {"canary": {"mode": "Disabled"}}},
     "the overlay": {"podTemplate": {"spec": {"priorityClassName": "high"}}},
 }
 NO_CHANGES: dict[str, dict[str, Any]] = {
@@ -290,6 +292,8 @@ NO_CHANGES: dict[str, dict[str, Any]] = {
     },
     "the same amount in other words": {"resources": {"sharedMemory": "8192Mi"}},
     "an empty overlay": {"podTemplate": {}},
+    "the defaults of health written out": {"health": {"memberSilentSeconds": 3, "canary": {"maxTokens": 1}}},
+    "nothing of health": {"health": {"canary": {}}},
     "no credentials written out": {"model": {"source": HUB, "credentials": []}},
 }
 

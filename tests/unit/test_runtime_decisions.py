@@ -1,57 +1,14 @@
-"""Stages, pulses, members and drains: decisions of the launcher, with the time given."""
+"""Pulses and drains: decisions of the launcher, with the time given."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from trireme_runtime import drain, limits, members, stage
+from trireme_runtime import drain, limits
 from trireme_runtime.drain import LeaderView, WorkerView
-from trireme_runtime.members import Member
 from trireme_runtime.pulse import Pulse
-from trireme_runtime.stage import Facts, Stage
 
 LIMITS = limits.of_grace(grace_seconds=60, settle_seconds=5)
-
-
-@pytest.mark.parametrize(
-    ("facts", "want"),
-    [
-        pytest.param(Facts(obstacle="no worker"), (Stage.WAITING, "no worker"), id="nothing started"),
-        pytest.param(Facts(engine_running=True, obstacle="refused"), (Stage.LOADING, "refused"), id="loads"),
-        pytest.param(Facts(engine_running=True), (Stage.READY, ""), id="serves"),
-        pytest.param(
-            Facts(engine_running=True, obstacle="worker 1 silent", draining="requests"),
-            (Stage.DRAINING, "requests"),
-            id="drains, whatever else",
-        ),
-        pytest.param(Facts(engine_running=True, failure="died", draining="x"), (Stage.FAILED, "died"), id="failed"),
-    ],
-)
-def test_the_stage_follows_from_the_facts(facts: Facts, want: tuple[Stage, str]) -> None:
-    assert stage.judge(facts) == want
-
-
-@pytest.mark.parametrize(
-    ("current", "serves", "running", "want"),
-    [
-        pytest.param(Stage.READY, True, True, True, id="leader of a whole group"),
-        pytest.param(Stage.LOADING, True, True, False, id="loading leader"),
-        pytest.param(Stage.DRAINING, True, True, False, id="draining leader"),
-        pytest.param(Stage.LOADING, False, True, True, id="worker that holds its ranks"),
-        pytest.param(Stage.DRAINING, False, True, True, id="worker that outlives its leader"),
-        pytest.param(Stage.WAITING, False, False, False, id="worker without an engine"),
-        pytest.param(Stage.FAILED, False, True, False, id="failed worker"),
-    ],
-)
-def test_ready_means_that_the_pod_may_be_counted(
-    current: Stage,
-    serves: bool,
-    running: bool,
-    want: bool,
-) -> None:
-    assert stage.is_ready(current, serves=serves, engine_running=running) is want
 
 
 def test_silence_counts_after_three_seconds_and_a_beat_restores() -> None:
@@ -61,8 +18,10 @@ def test_silence_counts_after_three_seconds_and_a_beat_restores() -> None:
     pulse.miss("timed out")
     assert pulse.trouble(12.9) == ""
     assert "silent for more than 3 s (timed out)" in pulse.trouble(13.1)
+    assert pulse.steady_since == 10.0
     pulse.beat(14.0)
     assert pulse.trouble(14.1) == ""
+    assert pulse.steady_since == 14.0
 
 
 def test_a_proof_counts_at_once() -> None:
@@ -73,63 +32,6 @@ def test_a_proof_counts_at_once() -> None:
     assert pulse.refusals == 1
     pulse.beat(10.2)
     assert pulse.refusals == 0
-
-
-def member(where: str, *, uid: str = "a", running: bool = True) -> Member:
-    return Member(pod_uid=uid, stage=where, reason="", engine_running=running)
-
-
-WAITING = member("Waiting", running=False)
-
-
-def test_a_leader_starts_when_all_its_workers_wait() -> None:
-    assert members.leader_waits_for({1: WAITING, 2: WAITING}) == ""
-    assert "worker 2 is Ready" in members.leader_waits_for({1: WAITING, 2: member("Ready")})
-
-
-@pytest.mark.parametrize("where", ["Waiting", "Ready", "Draining", "Failed"])
-def test_a_worker_starts_only_beside_a_loading_leader(where: str) -> None:
-    assert members.worker_waits_for(member("Loading")) == ""
-    assert where in members.worker_waits_for(member(where))
-
-
-@pytest.mark.parametrize(
-    ("workers", "want"),
-    [
-        pytest.param({1: member("Ready"), 2: member("Loading", uid="b")}, "", id="all run"),
-        pytest.param({1: member("Ready"), 2: member("Waiting", uid="b", running=False)}, "worker 2", id="one does not"),
-        pytest.param(
-            {1: member("Ready", uid="c"), 2: member("Ready", uid="b")}, "worker 1 was replaced", id="replaced"
-        ),
-    ],
-)
-def test_a_group_serves_while_the_workers_that_joined_run(workers: dict[int, Member], want: str) -> None:
-    assert want in members.leader_obstacle(workers, {1: "a", 2: "b"})
-    assert bool(members.leader_obstacle(workers, {1: "a", 2: "b"})) is bool(want)
-
-
-def test_a_worker_is_ready_with_the_leader_that_it_joined() -> None:
-    assert members.worker_obstacle(member("Ready"), "a") == ""
-    assert "Loading" in members.worker_obstacle(member("Loading"), "a")
-    assert "replaced" in members.worker_obstacle(member("Ready"), "b")
-
-
-def test_names_of_workers_are_those_of_leaderworkerset() -> None:
-    assert members.worker_address("m-0.m.ns", 3) == "m-0-3.m.ns"
-    assert members.worker_address("m-0.m-0.ns", 1) == "m-0-1.m-0.ns", "a subdomain for each group"
-
-
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"podUID": "a", "stage": "Ready", "reason": "", "engine": 1}'])
-def test_what_is_no_status_is_not_a_member(body: bytes) -> None:
-    with pytest.raises(ValueError, match="no status of a launcher"):
-        members.parse(body)
-
-
-def test_a_status_becomes_a_member() -> None:
-    body = json.dumps(
-        {"podUID": "a", "stage": "Ready", "reason": "", "engine": {"running": True, "healthy": True}, "later": 1}
-    )
-    assert members.parse(body.encode()) == member("Ready")
 
 
 def leader_view(**values: object) -> LeaderView:

@@ -20,6 +20,7 @@ from trireme_operator.api.base import (
 )
 from trireme_operator.api.engine import Engine
 from trireme_operator.api.failover import Failover
+from trireme_operator.api.health import Health
 from trireme_operator.api.model import ModelSource
 from trireme_operator.api.monitoring import Monitoring
 from trireme_operator.api.network import Network
@@ -162,6 +163,8 @@ class Spec(Model):
 
     restarts: Restarts | None = None
     """How soon and how often a group that failed is started again. Absent: the defaults of its fields."""
+    health: Health | None = None
+    """When a group leaves rotation, and when it is ended and recreated. Absent: the defaults of its fields."""
 
     monitoring: Annotated[Monitoring, Field(json_schema_extra=UNSTORED_DEFAULT)] = Monitoring()
     """Metrics for Prometheus."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from trireme_operator.api import (
+    rules_health,
     rules_monitoring,
     rules_network,
     rules_network_policy,
@@ -43,6 +44,7 @@ def _limit_rule(name: str) -> Rule:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    *rules_health.RULES,
     *rules_monitoring.RULES,
     *rules_network.RULES,
     *rules_network_policy.RULES,

@@ -74,7 +74,7 @@ def _heard(heard: Heard) -> dict[str, Any]:
         "stalledSince": heard.stalled,
         "failure": failure
         and {"reason": failure.reason, "message": failure.message, "pod": failure.pod, "rank": failure.rank},
-        "canary": canary and {"revision": canary.revision, "passed": canary.passed, "reason": canary.reason},
+        "canary": canary and {"passed": canary.passed, "reason": canary.reason},
         "held": held and {"until": held.until, "failures": held.failures, "cause": held.cause},
         "failedChecks": list(heard.failed_checks),
     }

@@ -122,7 +122,7 @@ def _remarks(pod: Pod) -> Iterator[str]:
         who = f"worker {member.index}" if member.index else "the leader"
         yield f"{who} is {member.state}{last}"
     if heard.canary is not None and not heard.canary.passed:
-        yield f"the canary of {heard.canary.revision} failed: {heard.canary.reason}"
+        yield f"the canary failed: {heard.canary.reason}"
     yield from (f"preflight {check}" for check in heard.failed_checks)
 
 

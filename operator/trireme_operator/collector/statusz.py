@@ -58,7 +58,6 @@ class Failure:
 class Canary:
     """The tiny completion that proves a new group."""
 
-    revision: str
     passed: bool
     reason: str
 
@@ -169,7 +168,7 @@ def _canary(root: _Fields) -> Canary | None:
     found = root.inside("canary")
     if found is None:
         return None
-    return Canary(found.text("revision", limit=_NAME_LIMIT), found.truth("passed"), found.text("reason"))
+    return Canary(found.truth("passed"), found.text("reason"))
 
 
 def _held(root: _Fields) -> Held | None:

@@ -6,6 +6,7 @@ from trireme_operator.planning import names
 from trireme_operator.planning.catalogue import look_up
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
 from trireme_operator.planning.geometry import GroupGeometry, geometry
+from trireme_operator.planning.health import HEALTH_DEFAULTS, health_settings
 from trireme_operator.planning.history import Failure, History
 from trireme_operator.planning.memory import MemoryFit, Verdict
 from trireme_operator.planning.model_config import ModelConfig, UnreadableConfigError, read_text
@@ -21,6 +22,7 @@ from trireme_operator.planning.source import Source, SourceKind, source_of
 from trireme_operator.planning.traffic import ZoneWeight, weights
 
 __all__ = [
+    "HEALTH_DEFAULTS",
     "ClusterPlan",
     "Difference",
     "EngineSetting",
@@ -48,6 +50,7 @@ __all__ = [
     "engine_settings",
     "geometry",
     "gib",
+    "health_settings",
     "inputs_name",
     "look_up",
     "model_fit",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from trireme_operator.api import InferenceCluster
-from trireme_operator.planning import EngineSetting, GroupGeometry, engine_settings, preflight
+from trireme_operator.planning import EngineSetting, GroupGeometry, engine_settings, health_settings, preflight
 from trireme_operator.rendering import network
 from trireme_operator.rendering.model import ModelParts
 from trireme_operator.rendering.settings import Settings
@@ -20,6 +20,12 @@ PERMIT_URL: Final = "TRIREME_PERMIT_URL"
 HOME: Final = "/home/trireme"
 
 _CONTRACT: Final = "1"
+_HEALTH: Final = {
+    "memberSilentSeconds": "TRIREME_MEMBER_SILENT_SECONDS",
+    "memberLostSeconds": "TRIREME_MEMBER_LOST_SECONDS",
+    "stallSeconds": "TRIREME_STALL_SECONDS",
+    "canaryTokens": "TRIREME_CANARY_TOKENS",
+}
 _FLAGS: Final = {
     "maxModelLen": "max-model-len",
     "gpuMemoryPercent": "gpu-memory-utilization",
@@ -83,6 +89,7 @@ def environment(
         _value("TRIREME_GRACE_SECONDS", GRACE_SECONDS),
         _value("TRIREME_SETTLE_SECONDS", SETTLE_SECONDS),
         *([_value(PERMIT_URL, settings.permit_url)] if settings.permit_url else []),
+        *(_value(_HEALTH[name], value) for name, value in health_settings(cluster).items()),
         _field("VLLM_HOST_IP", "status.podIP"),
         _value("HOME", HOME),
         # The user id has no entry in the image's /etc/passwd, where libraries would look for a name.

@@ -29,6 +29,11 @@ class Gate:
         return self._run.running
 
     @property
+    def began(self) -> bool:
+        """Whether a leader proves the group that it has, or has done so."""
+        return self._met is not None
+
+    @property
     def report(self) -> Report | None:
         return self._run.report
 

@@ -1,0 +1,37 @@
+"""What of ``spec.health`` the launchers are told: the values that are not theirs anyway.
+
+A value that is written out and is the default changes no pod, so that nothing is restarted for it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trireme_operator.api import InferenceCluster
+from trireme_operator.api.health import CanaryMode, Health
+
+HEALTH_DEFAULTS: Final = {
+    "memberSilentSeconds": 3,
+    "memberLostSeconds": 30,
+    "stallSeconds": 60,
+    "canaryTokens": 1,
+}
+"""Those of the launcher (docs/contract.md), which pods of earlier releases have as well."""
+
+
+def health_settings(cluster: InferenceCluster) -> dict[str, int]:
+    """Seconds and tokens that differ from the defaults; ``canaryTokens`` is 0 where there is no canary."""
+    wanted = _wanted(cluster.spec.health or Health())
+    return {name: value for name, value in wanted.items() if value != HEALTH_DEFAULTS[name]}
+
+
+def _wanted(health: Health) -> dict[str, int]:
+    canary = health.canary
+    disabled = canary is not None and canary.mode is CanaryMode.DISABLED
+    wanted = {
+        "memberSilentSeconds": health.member_silent_seconds,
+        "memberLostSeconds": health.member_lost_seconds,
+        "stallSeconds": health.stall_seconds,
+        "canaryTokens": 0 if disabled else canary.max_tokens if canary is not None else None,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
