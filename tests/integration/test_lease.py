@@ -262,6 +262,7 @@ async def test_without_an_api_server_nobody_ends_and_the_holder_goes_on(
     await pair.led_by(*NAMES, seconds=30)
     assert {name: each.pid for name, each in pair.operators.items() if each.running} == pids
     async with connected(plane.kubeconfig) as again:
+        await again.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE)
         await create_and_wait(again, namespace, "llm", seconds=30)
 
 
