@@ -123,6 +123,7 @@ def test_a_new_leader_starts_with_new_workers_only(group: Group) -> None:
     cause = worker.first_cause()
     assert (cause["reason"], cause["pod"], cause["rank"]) == ("MemberDead", "g-0", 0)
     assert not Path(f"/proc/{engine}").exists(), "it does not outlive its leader"
+    until(lambda: late.stage() == "Waiting", "it waits for workers of its own")
     assert late.status()["engine"]["pid"] is None
     new = group.start(1, variables={"TRIREME_POD_UID": "uid-of-the-next-worker"})
     until(lambda: late.is_ready() and new.is_ready(), "the group has started anew")
