@@ -129,7 +129,7 @@ class Collector:
             if self._belongs(target.where, target.set_name):
                 await self._listen(target)
         except Exception:  # noqa: BLE001 - nothing that a pod answers may end the operator
-            structlog.get_logger().exception("Reading a launcher failed", **_names(target))
+            _log(target).exception("Reading a launcher failed")
         finally:
             self.schedule.done(target, self._clock())
             self._woken.set()
@@ -143,7 +143,7 @@ class Collector:
             voice = self._unheard(target, "refused")
             if voice is not None and not voice.refused:
                 voice.refused = True
-                structlog.get_logger().warning("A launcher's answer is ignored", reason=str(error), **_names(target))
+                _log(target).warning("A launcher's answer is ignored", reason=str(error))
         else:
             self._outcome("ok")
             self._take_in(target, heard)
@@ -183,7 +183,9 @@ class Collector:
         return True
 
 
-def _names(target: Target) -> dict[str, str]:
+def _log(target: Target) -> structlog.stdlib.BoundLogger:
+    """Whose lines say of which pod they speak."""
     namespace, name = target.where
     pod = f"{target.set_name}-{target.group}" + (f"-{target.worker}" if target.worker else "")
-    return {"namespace": namespace, "name": name, "pod": pod}
+    bound: structlog.stdlib.BoundLogger = structlog.get_logger().bind(namespace=namespace, name=name, pod=pod)
+    return bound

@@ -5,7 +5,7 @@ A value that is written out and is the default changes no pod, so that nothing i
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from trireme_operator.api import InferenceCluster
 from trireme_operator.api.health import CanaryMode, Health
@@ -23,6 +23,15 @@ def health_settings(cluster: InferenceCluster) -> dict[str, int]:
     """Seconds and tokens that differ from the defaults; ``canaryTokens`` is 0 where there is no canary."""
     wanted = _wanted(cluster.spec.health or Health())
     return {name: value for name, value in wanted.items() if value != HEALTH_DEFAULTS[name]}
+
+
+def health_inputs(cluster: InferenceCluster) -> dict[str, Any]:
+    """The same as a spec has it: what a stored revision keeps, so that a spec can be made from it again."""
+    told: dict[str, Any] = dict(health_settings(cluster))
+    tokens = told.pop("canaryTokens", None)
+    if tokens is None:
+        return told
+    return told | {"canary": {"maxTokens": tokens} if tokens else {"mode": CanaryMode.DISABLED.value}}
 
 
 def _wanted(health: Health) -> dict[str, int]:

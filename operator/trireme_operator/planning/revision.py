@@ -19,7 +19,7 @@ from trireme_operator.api.network import Network
 from trireme_operator.api.quantity import canonical
 from trireme_operator.api.resource import ComputeResources
 from trireme_operator.planning.geometry import GroupGeometry, geometry
-from trireme_operator.planning.health import health_settings
+from trireme_operator.planning.health import health_inputs
 from trireme_operator.planning.preflight import preflight
 
 _HASH_LENGTH: Final = 10
@@ -53,7 +53,7 @@ def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
     overlay = spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True) if spec.pod_template else {}
     together = {"scheduling": spec.scheduling.model_dump(mode="json", by_alias=True)} if spec.scheduling else {}
     network = {"network": wired} if (wired := _network(spec.network)) else {}
-    health = {"health": told} if (told := health_settings(cluster)) else {}
+    health = {"health": told} if (told := health_inputs(cluster)) else {}
     launching = health | _preflight(cluster)
     return inputs | network | launching | together | ({"podTemplate": overlay} if overlay else {})
 

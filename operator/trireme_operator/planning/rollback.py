@@ -17,6 +17,7 @@ SECTIONS: Final = (
     "resources",
     "network",
     "scheduling",
+    "health",
     "preflight",
     "podTemplate",
 )
