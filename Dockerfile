@@ -99,7 +99,7 @@ RUN cd /opt/vllm/lib/python3.11/site-packages \
 FROM engine-build AS engine-known
 RUN mkdir /known && HOME=/tmp VLLM_CACHE_ROOT=/known /opt/vllm/bin/python -c 'from vllm.model_executor.models import registry; \
     [registry.ModelRegistry.models[name].inspect_model_cls() for name in ("LlamaForCausalLM", "MixtralForCausalLM")]' \
- && test "$(ls /known/modelinfos | wc -l)" = 2
+ && chmod -R a+rX /known && test "$(ls /known/modelinfos | wc -l)" = 2
 
 FROM engine-build AS engine-checkpoint
 ARG PIP_NO_INDEX=

@@ -172,8 +172,8 @@ async def connected(kubeconfig: Path) -> AsyncIterator[Hands]:
         await api.close()
 
 
-async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 20.0) -> float:
-    """Wait until the condition is true; returns how long that took."""
+async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 45.0) -> float:
+    """Wait until the condition is true; returns how long that took. The limit is for a machine that is busy."""
     started = time.monotonic()
     while not await condition():
         assert time.monotonic() - started < seconds, f"not within {seconds} s"

@@ -175,9 +175,13 @@ async def test_one_works_the_other_watches_and_both_probes_are_well(hands: Hands
     assert pair.writes("one")
     assert pair.writes("two") == []
     assert standby.get("TRIREME_PROBE_PORT", "/healthz") is not None
-    metrics = standby.metrics()
-    assert metrics["trireme_queue_oldest_seconds"] == 0, "waiting for the Lease is no waiting for a worker"
-    assert any("inferenceclusters" in name for name in metrics if name.startswith("trireme_watch_events_total"))
+    assert standby.metrics()["trireme_queue_oldest_seconds"] == 0, "waiting for the Lease is no waiting for a worker"
+
+    async def watches() -> bool:
+        metrics = await asyncio.to_thread(standby.metrics)
+        return any("inferenceclusters" in name for name in metrics if name.startswith("trireme_watch_events_total"))
+
+    await until(watches)
 
 
 async def test_ended_in_order_the_other_works_within_a_second(hands: Hands, pair: Pair, namespace: str) -> None:
