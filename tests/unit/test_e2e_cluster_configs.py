@@ -233,6 +233,7 @@ def test_a_store_is_complete_when_name_and_content_agree() -> None:
 
 def test_a_cache_too_deep_for_sockets_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("e2e.cluster.disk.require_room", lambda _root: None)
     monkeypatch.setenv("TRIREME_CACHE", f"/tmp/{'deep' * 25}")
     with pytest.raises(ClusterError, match="set TRIREME_CACHE to a directory with a shorter path"):
         LocalCluster().up()
