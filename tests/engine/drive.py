@@ -157,6 +157,7 @@ class Group:
             "LWS_GROUP_SIZE": str(count),
             "LWS_WORKER_INDEX": str(index),
             "TRIREME_POD_IP": self.addresses[index],
+            "TRIREME_POD_NAME": f"g-0-{index}" if index else "g-0",
             "TRIREME_POD_UID": f"uid-{index}",
             "VLLM_HOST_IP": self.addresses[index],
             "TRIREME_TERMINATION_LOG": str(folder / "cause"),

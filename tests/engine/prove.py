@@ -182,5 +182,9 @@ if __name__ == "__main__":
     given = json.loads(sys.argv[1])
     with tempfile.TemporaryDirectory() as place:
         result = freeze(given, Path(place)) if "frozen" in given else group(given, Path(place))
+        # In a container this is process 1, to which every orphan comes: what has ended is taken off the list.
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         result["left"] = len(children(os.getpid()))
         sys.stdout.write(json.dumps(result) + "\n")
