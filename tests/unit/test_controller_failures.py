@@ -245,3 +245,12 @@ async def test_many_pods_that_failed_take_a_bounded_room(world: Failing) -> None
         metadata = last["metadata"] | {"uid": f"u{number}", "resourceVersion": str(1000 + number)}
         store.see(POD, "DELETED", last | {"metadata": metadata})
     assert len(store.children(KEY).gone) == 1024
+
+
+async def test_while_a_group_loads_again_the_status_says_why_it_had_to(world: Failing) -> None:
+    await world.failed_and_recreated()
+    world.hear("llm-zone-a-0", "Loading", reason="the engine does not answer yet")
+    await world.reconcile()
+    (entry,) = world.zone["stalled"]
+    assert entry["stage"] == "Loading"
+    assert entry["reason"].startswith("worker 1: OOMKilled (exit 137)")

@@ -53,7 +53,10 @@ def _is_of(leader: Obj, before: Mapping[str, Any]) -> bool:
 
 
 def _reason(leader: Heard, said: Iterable[Heard], cause: Cause) -> str:
-    """The first cause that any launcher of the group tells, else what the leader waits for, else what the pods show."""
+    """The first cause: of this start as a launcher tells it, of an earlier one as it is remembered.
+
+    Else what the leader waits for, else what the pods show.
+    """
     if leader.held is not None:
         held = leader.held
         again = f", the next try is at {held.until}" if held.until else ""
@@ -63,6 +66,8 @@ def _reason(leader: Heard, said: Iterable[Heard], cause: Cause) -> str:
         rank = f", rank {failed.rank}" if failed.rank is not None else ""
         where = f"{failed.pod}{rank}: " if failed.pod else ""
         return _cut(where + ": ".join(part for part in (failed.reason, failed.message) if part))
+    if cause.serious:
+        return _cut(cause.message)
     if leader.stalled is not None and not leader.reason:
         return f"requests run and nothing moves since {leader.stalled}"
     return _cut("; ".join(part for part in (leader.reason, *leader.failed_checks) if part) or cause.message)
