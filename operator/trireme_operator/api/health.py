@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from trireme_operator.api.base import Model
+
+MEMBER_SILENT_SECONDS: Final = 3
+MEMBER_LOST_SECONDS: Final = 30
+"""The defaults, which are not stored: rules and plan apply them."""
 
 
 class CanaryMode(StrEnum):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from trireme_operator.api.base import Model
+
+WINDOW_SECONDS: Final = 1800
+BACKOFF_SECONDS: Final = 10
+"""The defaults, which are not stored: rules and plan apply them."""
 
 
 class Restarts(Model):

@@ -1,21 +1,23 @@
-"""Rules on ``spec.health``; absent fields have the defaults of ``planning.health``."""
+"""Rules on ``spec.health``."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from trireme_operator.api.health import MEMBER_LOST_SECONDS, MEMBER_SILENT_SECONDS
 from trireme_operator.api.rule import Rule
 
-_SILENT: Final = "(has(self.memberSilentSeconds) ? self.memberSilentSeconds : 3)"
-_LOST: Final = "(has(self.memberLostSeconds) ? self.memberLostSeconds : 30)"
+_SILENT: Final = f"(has(self.memberSilentSeconds) ? self.memberSilentSeconds : {MEMBER_SILENT_SECONDS})"
+_LOST: Final = f"(has(self.memberLostSeconds) ? self.memberLostSeconds : {MEMBER_LOST_SECONDS})"
 
 RULES: Final = (
     Rule(
         where="spec.health",
         rule=f"{_LOST} > {_SILENT}",
         message=(
-            "memberLostSeconds (default 30) must be more than memberSilentSeconds (default 3): a group would be ended"
-            " before it is out of rotation; raise memberLostSeconds or lower memberSilentSeconds"
+            f"memberLostSeconds (default {MEMBER_LOST_SECONDS}) must be more than memberSilentSeconds (default"
+            f" {MEMBER_SILENT_SECONDS}): a group would be ended before it is out of rotation; raise memberLostSeconds or"
+            " lower memberSilentSeconds"
         ),
         field=".memberLostSeconds",
     ),

@@ -1,13 +1,14 @@
-"""Rules on ``spec.restarts``; absent fields have the defaults of ``planning.restarts``."""
+"""Rules on ``spec.restarts``."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from trireme_operator.api.restarts import BACKOFF_SECONDS, WINDOW_SECONDS
 from trireme_operator.api.rule import Rule
 
-_BACKOFF: Final = "(has(self.backoffSeconds) ? self.backoffSeconds : 10)"
-_WINDOW: Final = "(has(self.windowSeconds) ? self.windowSeconds : 1800)"
+_BACKOFF: Final = f"(has(self.backoffSeconds) ? self.backoffSeconds : {BACKOFF_SECONDS})"
+_WINDOW: Final = f"(has(self.windowSeconds) ? self.windowSeconds : {WINDOW_SECONDS})"
 
 RULES: Final = (
     Rule(

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from trireme_operator.api import InferenceCluster
-from trireme_operator.api.health import CanaryMode, Health
+from trireme_operator.api.health import MEMBER_LOST_SECONDS, MEMBER_SILENT_SECONDS, CanaryMode, Health
 
 HEALTH_DEFAULTS: Final = {
-    "memberSilentSeconds": 3,
-    "memberLostSeconds": 30,
+    "memberSilentSeconds": MEMBER_SILENT_SECONDS,
+    "memberLostSeconds": MEMBER_LOST_SECONDS,
     "stallSeconds": 60,
     "canaryTokens": 1,
 }

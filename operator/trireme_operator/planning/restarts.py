@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trireme_operator.api.restarts import Restarts
+from trireme_operator.api.restarts import BACKOFF_SECONDS, WINDOW_SECONDS, Restarts
 
 MAX_DELAY_SECONDS: Final = 300
 """The delay doubles up to this, or to ``spec.restarts.backoffSeconds`` where that is greater."""
@@ -19,8 +19,8 @@ class RestartPolicy:
     """``spec.restarts`` with its defaults; times in seconds, ``limit`` 0 for none."""
 
     limit: int = 5
-    window: int = 1800
-    backoff: int = 10
+    window: int = WINDOW_SECONDS
+    backoff: int = BACKOFF_SECONDS
 
 
 def restart_policy(wanted: Restarts | None) -> RestartPolicy:
