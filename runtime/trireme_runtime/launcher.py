@@ -6,7 +6,6 @@ kernel drops signals without a handler, a blocked signal still arrives.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -327,7 +326,7 @@ class Launcher:
             "role": environment.role,
         }
         queue = self._queue_length() if status.engine_healthy else None
-        said, restarted = json.loads(status.as_json()), self._ends_at is not None
+        said, restarted = status.document(), self._ends_at is not None
         more = [
             *status_metrics.lines(said, time.time(), restarted_in_place=restarted),
             *preflight_metrics.lines(status.preflight),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from trireme_runtime import log, stage
 from trireme_runtime.canary import Result
@@ -53,40 +54,42 @@ class Status:
 
     def as_json(self) -> bytes:
         """The body of ``/statusz``."""
-        return json.dumps(
-            {
-                "contract": CONTRACT_VERSION,
-                "role": self.environment.role,
-                "serves": self.environment.serves,
-                "stage": self.stage.value,
-                "stageSince": log.timestamp(self.stages[-1].since),
-                "reason": self.reason,
-                "stages": [_entry(each) for each in self.stages],
-                "cluster": self.environment.cluster,
-                "zone": self.environment.zone,
-                "pod": self.environment.pod_name,
-                "podUID": self.environment.pod_uid,
-                "nodeRank": self.environment.worker_index,
-                "nodes": self.environment.group_size,
-                "ranks": [rank.as_json() for rank in self.ranks],
-                "command": list(self.command),
-                "network": None if self.network is None else self.network.as_json(),
-                "engine": {
-                    "pid": self.engine_pid,
-                    "running": self.engine_running,
-                    "healthy": self.engine_healthy,
-                    "unfinished": self.unfinished,
-                },
-                "preflight": None if self.preflight is None else self.preflight.as_json(),
-                "held": None if self.held is None else self.held.as_json(),
-                "epoch": self.epoch,
-                "everReady": self.ever_ready,
-                "members": list(self.members),
-                "stalled": _stalled(self.stalled),
-                "canary": None if self.canary is None else self.canary.as_json(),
-                "failure": None if self.failure is None else self.failure.as_json(),
-            }
-        ).encode()
+        return json.dumps(self.document()).encode()
+
+    def document(self) -> dict[str, Any]:
+        """What ``/statusz`` says, and metrics are made from."""
+        return {
+            "contract": CONTRACT_VERSION,
+            "role": self.environment.role,
+            "serves": self.environment.serves,
+            "stage": self.stage.value,
+            "stageSince": log.timestamp(self.stages[-1].since),
+            "reason": self.reason,
+            "stages": [_entry(each) for each in self.stages],
+            "cluster": self.environment.cluster,
+            "zone": self.environment.zone,
+            "pod": self.environment.pod_name,
+            "podUID": self.environment.pod_uid,
+            "nodeRank": self.environment.worker_index,
+            "nodes": self.environment.group_size,
+            "ranks": [rank.as_json() for rank in self.ranks],
+            "command": list(self.command),
+            "network": None if self.network is None else self.network.as_json(),
+            "engine": {
+                "pid": self.engine_pid,
+                "running": self.engine_running,
+                "healthy": self.engine_healthy,
+                "unfinished": self.unfinished,
+            },
+            "preflight": None if self.preflight is None else self.preflight.as_json(),
+            "held": None if self.held is None else self.held.as_json(),
+            "epoch": self.epoch,
+            "everReady": self.ever_ready,
+            "members": list(self.members),
+            "stalled": _stalled(self.stalled),
+            "canary": None if self.canary is None else self.canary.as_json(),
+            "failure": None if self.failure is None else self.failure.as_json(),
+        }
 
 
 def _stalled(stalled: tuple[float, int] | None) -> dict[str, object] | None:
