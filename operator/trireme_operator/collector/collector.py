@@ -91,11 +91,6 @@ class Collector:
         voice = self._voices.get(uid)
         return None if voice is None else voice.heard
 
-    def age_seconds(self, uid: str) -> float | None:
-        """Since it said that."""
-        voice = self._voices.get(uid)
-        return None if voice is None or voice.heard is None else self._clock() - voice.at
-
     @property
     def oldest_seconds(self) -> float:
         """The greatest age of what was heard, over the launchers that are not silent; 0 without any."""
