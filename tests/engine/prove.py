@@ -140,7 +140,7 @@ def freeze(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Three pods' measuring processes; one of them stops answering when it has joined the others."""
     ports = lay_out(folder, case["runtime"])
     sys.path.insert(0, str(folder / "runtime.pyz"))
-    from trireme_runtime import environment, processes  # noqa: PLC0415  (it was laid out just now)
+    from trireme_runtime import environment  # noqa: PLC0415  (it was laid out just now)
     from trireme_runtime.preflight.measuring import Measuring  # noqa: PLC0415
     from trireme_runtime.preflight.report import Place, Program  # noqa: PLC0415
 
@@ -174,17 +174,25 @@ def freeze(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     finally:
         for measuring in found:
             measuring.stop()
-        time.sleep(0.5)
-        processes.reap()
+
+
+def left() -> int:
+    """How many processes are there still after what SIGKILL needs to give torch's memory back on a busy machine."""
+    deadline = time.monotonic() + 20
+    while True:
+        # In a container this is process 1, to which every orphan comes: what has ended is taken off the list.
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        count = len(children(os.getpid()))
+        if not count or time.monotonic() > deadline:
+            return count
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
     with tempfile.TemporaryDirectory() as place:
         result = freeze(given, Path(place)) if "frozen" in given else group(given, Path(place))
-        # In a container this is process 1, to which every orphan comes: what has ended is taken off the list.
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        result["left"] = len(children(os.getpid()))
+        result["left"] = left()
         sys.stdout.write(json.dumps(result) + "\n")

@@ -16,8 +16,8 @@ RULES: Final = (
         rule=f"{_LOST} > {_SILENT}",
         message=(
             f"memberLostSeconds (default {MEMBER_LOST_SECONDS}) must be more than memberSilentSeconds (default"
-            f" {MEMBER_SILENT_SECONDS}): a group would be ended before it is out of rotation; raise memberLostSeconds or"
-            " lower memberSilentSeconds"
+            f" {MEMBER_SILENT_SECONDS}): a group would be ended before it is out of rotation;"
+            " raise memberLostSeconds or lower memberSilentSeconds"
         ),
         field=".memberLostSeconds",
     ),
