@@ -52,10 +52,11 @@ async def hands(plane: ControlPlane) -> AsyncIterator[Hands]:
 
 
 @pytest.fixture
-async def namespace(hands: Hands) -> str:
+async def namespace(hands: Hands) -> AsyncIterator[str]:
     name = f"test-{next(_numbers)}"
     await hands.namespace(name)
-    return name
+    yield name
+    await hands.clear(name)
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,17 @@ from e2e.toolchain import module_dir
 from e2e.versions import versions
 from trireme_operator.api import crd
 from trireme_operator.kube import (
+    CONTROLLER_REVISION,
+    HORIZONTAL_POD_AUTOSCALER,
+    HTTP_ROUTE,
     INFERENCE_CLUSTER,
+    LEADER_WORKER_SET,
+    NETWORK_POLICY,
     POD,
+    POD_DISRUPTION_BUDGET,
+    POD_MONITOR,
+    SERVICE,
+    SERVICE_ACCOUNT,
     ApiMissing,
     Kind,
     KubernetesApi,
@@ -42,6 +51,18 @@ BINDING = Kind(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding")
 ROLE = Kind(_RBAC, "v1", "roles", "Role")
 ROLE_BINDING = Kind(_RBAC, "v1", "rolebindings", "RoleBinding")
 OPERATOR_USER = "trireme-operator"
+_CHILDREN = (
+    LEADER_WORKER_SET,
+    SERVICE,
+    HTTP_ROUTE,
+    CONTROLLER_REVISION,
+    SERVICE_ACCOUNT,
+    POD_DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    POD_MONITOR,
+    HORIZONTAL_POD_AUTOSCALER,
+    POD,
+)
 
 
 def our_crds() -> list[Obj]:
@@ -129,6 +150,20 @@ class Hands:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         await self.api._call("POST", kind, kind.path(), body=body, is_object=False)
 
+    async def clear(self, namespace: str) -> None:
+        """Delete resources and their children, as nobody does without controllers.
+
+        Each later operator would list them all and reconcile them all.
+        """
+        if await self.api.list(INFERENCE_CLUSTER, namespace):
+            await self._delete_all(INFERENCE_CLUSTER, namespace)
+            await asyncio.gather(*(self._delete_all(kind, namespace) for kind in _CHILDREN))
+
+    async def _delete_all(self, kind: Kind, namespace: str) -> None:
+        with contextlib.suppress(ApiMissing, NotFound):  # a test may have taken the kind away
+            path, query = kind.path(namespace), {"gracePeriodSeconds": "0"}
+            await self.api._call("DELETE", kind, path, query=query, is_object=False)
+
     async def create(self, kind: Kind, obj: Obj) -> Obj:
         """As `kubectl create`: with strict validation, without server-side apply."""
         path = kind.path(obj["metadata"]["namespace"])
@@ -173,11 +208,15 @@ async def connected(kubeconfig: Path) -> AsyncIterator[Hands]:
 
 
 async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 45.0) -> float:
-    """Wait until the condition is true; returns how long that took. The limit is for a machine that is busy."""
+    """Wait until the condition is true; returns how long that took. The limit is for a machine that is busy.
+
+    It asks the less often the longer it waits: answering is work for a server that others wait for as well.
+    """
     started = time.monotonic()
     while not await condition():
-        assert time.monotonic() - started < seconds, f"not within {seconds} s"
-        await asyncio.sleep(0.02)
+        waited = time.monotonic() - started
+        assert waited < seconds, f"not within {seconds} s"
+        await asyncio.sleep(min(0.02 + waited / 10, 0.2))
     return time.monotonic() - started
 
 

@@ -1,0 +1,93 @@
+"""``python -m e2e.engine_python FILE [ARGUMENT...]``: a Python file in a pod of the real engine's image.
+
+Its output is read from the pod's log when it has ended: what is attached to a pod may lose a piece of a long line on a
+busy machine (seen once with ``kubectl run --stdin``).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from e2e import api
+from e2e.api import Obj
+from e2e.cluster import choose
+
+_IMAGE = "trireme.dev/engine-cpu:dev"
+_NAMESPACE = "/api/v1/namespaces/default"
+_ZONE = "zone-a"
+"""One of those whose nodes are given the engine's image."""
+_MARK = "---- standard error of the program:"
+_RUN = f"""/opt/vllm/bin/python /program/main.py "$@" 2>/tmp/errors
+code=$?
+printf '\\n%s\\n' '{_MARK}'
+cat /tmp/errors
+exit $code"""
+_POLL_SECONDS = 0.5
+
+
+def run(kube: api.Api, file: Path, arguments: list[str]) -> tuple[int, str, str]:
+    """The program's exit code, output and standard error; nothing of it stays on the cluster.
+
+    Raises:
+        ApiError: the API server refuses it, for example while the cluster goes down.
+
+    """
+    name = f"engine-python-{os.getpid()}"
+    program = {"metadata": {"name": name}, "data": {"main.py": file.read_text()}}
+    try:
+        kube.text("POST", f"{_NAMESPACE}/configmaps", body=program)
+        kube.text("POST", f"{_NAMESPACE}/pods", body=_pod(name, arguments))
+        ended = _wait(kube, f"{_NAMESPACE}/pods/{name}")
+        output, _, errors = kube.text("GET", f"{_NAMESPACE}/pods/{name}/log").partition(f"\n{_MARK}\n")
+    finally:
+        for path in (f"{_NAMESPACE}/pods/{name}?gracePeriodSeconds=0", f"{_NAMESPACE}/configmaps/{name}"):
+            if kube.find(path.partition("?")[0]) is not None:
+                kube.delete(path)
+    return int(ended["exitCode"]), output, errors
+
+
+def _wait(kube: api.Api, path: str) -> Obj:
+    """What became of the pod's container. The time a program may take is its caller's to limit."""
+    while True:
+        statuses = kube.get(path).get("status", {}).get("containerStatuses", [])
+        ended = statuses[0]["state"].get("terminated") if statuses else None
+        if ended:
+            return dict(ended)
+        time.sleep(_POLL_SECONDS)
+
+
+def _pod(name: str, arguments: list[str]) -> Obj:
+    """Ranks talk over /dev/shm, of which a container has 64 MiB by itself: too little for two of them."""
+    container = {
+        "name": name,
+        "image": _IMAGE,
+        "imagePullPolicy": "Never",
+        "command": ["/bin/bash", "-c", _RUN, "main.py", *arguments],
+        "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}, {"name": "program", "mountPath": "/program"}],  # noqa: S108
+    }
+    volumes = [
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}},
+        {"name": "program", "configMap": {"name": name}},
+    ]
+    spec = {
+        "nodeSelector": {"topology.kubernetes.io/zone": _ZONE},
+        "restartPolicy": "Never",
+        "containers": [container],
+        "volumes": volumes,
+    }
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def main() -> int:
+    with api.connect(choose()) as kube:
+        code, output, errors = run(kube, Path(sys.argv[1]), sys.argv[2:])
+    sys.stdout.write(output)
+    sys.stderr.write(errors)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
