@@ -20,6 +20,8 @@ from e2e.images import base
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 _BASE_NAME = f"localhost/trireme-base:{base.SUITE}"
 _COMPRESSION = ("--compression-format=zstd", "--compression-level=1")
+_DAMAGED = "file integrity checksum failed"
+"""What buildah says when a layer is no longer what it was when it was made."""
 _DOCKER_BASE = f"debian:{base.SUITE}-slim"
 
 
@@ -85,9 +87,20 @@ class Buildah:
             self._ensure_base()
 
     def build(self, recipe: Recipe, archive: Path, log: Path) -> None:
-        argv = self._argv("build", "--isolation=chroot", "--layers", "--force-rm", "--pull=never")
-        argv += [f"--timestamp={base.SOURCE_DATE_EPOCH}", *_options(recipe, base_image=_BASE_NAME)]
-        host.run([*argv, str(recipe.context)], log=log)
+        options = ["--isolation=chroot", "--layers", "--force-rm", "--pull=never"]
+        options += [f"--timestamp={base.SOURCE_DATE_EPOCH}", *_options(recipe, base_image=_BASE_NAME)]
+        host.run(self._argv("build", *options, str(recipe.context)), log=log)
+        try:
+            self._push(recipe, archive)
+        except host.CommandError as error:
+            if _DAMAGED not in error.output:
+                raise
+            # Something else has changed a file in the store of layers: they are worth nothing, and none is used again.
+            host.run(self._argv("build", "--no-cache", *options, str(recipe.context)), log=log)
+            self._push(recipe, archive)
+
+    def _push(self, recipe: Recipe, archive: Path) -> None:
+        archive.unlink(missing_ok=True)  # of a push that failed
         self._run("push", *_COMPRESSION, recipe.tag, f"oci-archive:{archive}:{recipe.tag}")
 
     def prune(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -202,6 +203,32 @@ def test_buildah_keeps_to_a_store_in_the_cache(
     for argv in commands:
         assert argv[1].startswith(f"--root={tmp_path}/")
         assert argv[2].startswith(f"--runroot={tmp_path}/")
+
+
+@pytest.mark.parametrize(
+    ("said", "built"),
+    [
+        ("file integrity checksum failed for x", [False, True]),
+        ("no space left on device", [False]),
+    ],
+)
+def test_layers_that_something_changed_are_made_anew_and_nothing_else_is(
+    said: str, built: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uncached: list[bool] = []
+
+    def run(argv: list[str], **_: object) -> str:
+        if "build" in argv:
+            uncached.append("--no-cache" in argv)
+        elif "push" in argv and len(uncached) == 1:
+            raise host.CommandError(argv, 125, said)
+        return ""
+
+    monkeypatch.setattr(host, "run", run)
+    monkeypatch.setenv("TRIREME_CACHE", str(tmp_path))
+    with contextlib.nullcontext() if len(built) > 1 else pytest.raises(host.CommandError, match=said):
+        Buildah().build(RECIPE, tmp_path / "a.tar", tmp_path / "log")
+    assert uncached == built
 
 
 def test_docker_is_not_chosen_where_its_daemon_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
