@@ -95,8 +95,12 @@ class Buildah:
         except host.CommandError as error:
             if _DAMAGED not in error.output:
                 raise
-            # Something else has changed a file in the store of layers: they are worth nothing, and none is used again.
-            host.run(self._argv("build", "--no-cache", *options, str(recipe.context)), log=log)
+            # Something else has changed a file in the store of layers. Made anew, a layer has the name that it had, and
+            # the store would go on with the one that it knows.
+            self._run("rm", "--all")
+            self._run("rmi", "--all", "--force")
+            self._ensure_base()
+            host.run(self._argv("build", *options, str(recipe.context)), log=log)
             self._push(recipe, archive)
 
     def _push(self, recipe: Recipe, archive: Path) -> None:
