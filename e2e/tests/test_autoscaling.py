@@ -18,16 +18,18 @@ NAME = "scaled"
 ZONE = "zone-a"
 SET = f"{NAME}-{ZONE}"
 SETTLE: Obj = {"stabilizationWindowSeconds": 0, "policies": [{"type": "Groups", "value": 3, "periodSeconds": 15}]}
+BURNING = "/tmp/burning"
 BURN = """
-import sys, time
-end = time.monotonic() + float(sys.argv[1])
-while time.monotonic() < end:
+import os, sys, time
+open(sys.argv[1], "w").close()
+end = time.monotonic() + 240
+while time.monotonic() < end and os.path.exists(sys.argv[1]):
     busy = time.thread_time() + 0.01
     while time.thread_time() < busy:
         pass
     time.sleep(0.03)
 """
-"""A quarter of a processor, five times what a pod asks for."""
+"""A quarter of a processor, five times what a pod asks for, until its file is removed."""
 ROUND_SECONDS = 150
 """Metrics are a quarter of a minute old and one as long in the making, and a round of the autoscaler is a quarter."""
 
@@ -97,11 +99,14 @@ def test_groups_follow_the_load_up_and_down(cluster: Cluster, kube: Api, namespa
     resources.wait_for(kube, namespace, NAME, "Ready")
     resources.wait_for(kube, namespace, NAME, "AutoscalingActive", seconds=ROUND_SECONDS)
     (first,) = serving(kube, namespace)
-    words = ("exec", f"--namespace={namespace}", f"{SET}-0", "--container=engine", "--", "python3", "-c", BURN, "75")
-    load = threading.Thread(target=cluster.kubectl, args=words, daemon=True)
+    execute = partial(cluster.kubectl, "exec", f"--namespace={namespace}", f"{SET}-0", "--container=engine", "--")
+    load = threading.Thread(target=execute, args=("python3", "-c", BURN, BURNING), daemon=True)
     load.start()
     wait_until(
-        lambda: groups(kube, namespace) > 1, timeout_seconds=90, what="a group more under load", interval_seconds=0.5
+        lambda: groups(kube, namespace) > 1,
+        timeout_seconds=ROUND_SECONDS,
+        what="a group more under load",
+        interval_seconds=0.5,
     )
     wait_until(
         lambda: len(serving(kube, namespace)) > 1,
@@ -110,6 +115,7 @@ def test_groups_follow_the_load_up_and_down(cluster: Cluster, kube: Api, namespa
         interval_seconds=1,
     )
     assert first in serving(kube, namespace)
+    execute("rm", BURNING)
     load.join()
     await_groups(kube, namespace, 1)
     assert serving(kube, namespace) == {first}, "the groups of the highest index end first"

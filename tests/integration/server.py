@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -349,6 +350,9 @@ def running_operator(
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, below those that the kernel gives to connections: it may be taken much later."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", 12_000 + secrets.randbelow(20_000)))
+            port: int = probe.getsockname()[1]
+            return port
