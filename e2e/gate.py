@@ -45,7 +45,11 @@ def phases(folder: Path) -> tuple[Phase, ...]:
     """
     return (
         Phase(
-            "check", ("make", "check", f"RESULTS={folder}"), 1800, tests=("unit.xml", "processes.xml", "launchers.xml")
+            "check",
+            ("make", "check", f"RESULTS={folder}"),
+            1800,
+            tests=("unit.xml", "processes.xml", "launchers.xml"),
+            lane="beside",
         ),
         # All programs before any test that stands on them: a test has no time for a compiler.
         Phase("programs", (sys.executable, "-m", "e2e.toolchain", "build"), 3600),
@@ -64,9 +68,6 @@ def _beside_the_cluster(folder: Path) -> Iterator[Phase]:
     # First, because it can run while a cold machine makes images.
     workers = ("-n", "2", "--dist", "loadfile")
     yield _tests(folder, "integration", "-m", "integration", *workers, "tests", needs=("programs",), lane="beside")
-    if local.usable():
-        # A cluster of its own, which is taken apart.
-        yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="beside")
     # The first start of the engine's image in a pod and the import of vLLM take a minute on a busy machine, a group of
     # two pods some minutes.
     engine = _tests(
@@ -83,6 +84,9 @@ def _on_the_cluster(folder: Path) -> Iterator[Phase]:
     loading = (sys.executable, "-m", "e2e.up", "--engine")
     yield Phase("engine-image", loading, 1800, needs=("cluster",), lane="waiting")
     yield _tests(folder, "platform", *_END_TO_END, *first, needs=("trireme",))
+    if local.usable():
+        # A cluster of its own, which is taken apart while the first one gets its parts.
+        yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="waiting")
     yield _tests(folder, "autoscaling", *_END_TO_END, rounds, needs=("platform",), lane="waiting")
     yield _tests(folder, "e2e", *_END_TO_END, *rest, "e2e/tests", needs=("platform", "engine-image"))
 
