@@ -31,6 +31,7 @@ from prometheus_client import start_http_server
 from trireme_operator.collector.client import LauncherClient
 from trireme_operator.collector.collector import Collector
 from trireme_operator.controller import handlers
+from trireme_operator.controller.consents import Consents
 from trireme_operator.controller.events import Recorder
 from trireme_operator.controller.feed import Feed
 from trireme_operator.controller.leadership import Leadership
@@ -149,7 +150,7 @@ async def serve(configuration: Configuration) -> None:
             recorder.run(),
             rights.run(),
             _collect(collector, store),
-            PermitServer(Permits(store, clock=_now), store, metrics, port=configuration.permit_port).run(),
+            _permits(configuration, store, leadership, metrics).run(),
         ]
         parts += [work(queue, reconciler.reconcile, metrics) for _ in range(WORKERS)]
         structlog.get_logger().info("Starting", namespaces=list(configuration.namespaces) or "all", workers=WORKERS)
@@ -190,6 +191,11 @@ async def _collect(collector: Collector, store: Store) -> None:
     """Nobody may be told to look at a resource before the store knows what there is."""
     await store.ready.wait()
     await collector.run()
+
+
+def _permits(configuration: Configuration, store: Store, leadership: Leadership, metrics: Metrics) -> PermitServer:
+    permits, consents = Permits(store, clock=_now), Consents(store, leadership, clock=_now)
+    return PermitServer(permits, consents, store, metrics, port=configuration.permit_port)
 
 
 def _now() -> datetime:

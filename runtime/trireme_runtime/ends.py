@@ -1,9 +1,7 @@
 """Must this pod, and with it its group, end? Decisions only.
 
 A proof of a death ends it at once. Suspicion (silence, a stall, an engine that does not answer) ends it after its time
-limit, if it may: what takes the members of one group for dead may take all of a zone for dead, as a network that
-is cut does. ``may_end`` is the place where somebody who sees the whole zone can say no; the group is out of rotation
-all the same.
+limit, and only with the consent of somebody who sees the whole zone (consent.py).
 """
 
 from __future__ import annotations
@@ -31,12 +29,13 @@ class Signs:
     unhealthy: str = ""
 
 
-def judge(signs: Signs, *, now: float, unhealthy_limit: float, may_end: bool = True) -> Cause | None:
-    """The first cause as far as this pod knows it, or None to go on."""
-    if signs.death is not None:
-        return _of(signs.death)
-    if not may_end:
-        return None
+def proof(signs: Signs) -> Cause | None:
+    """The first cause as far as this pod knows it, of an end that nothing can put off."""
+    return None if signs.death is None else _of(signs.death)
+
+
+def suspicion(signs: Signs, *, now: float, unhealthy_limit: float) -> Cause | None:
+    """What is beyond its time limit without a proof, or None."""
     if signs.stall is not None:
         seconds = int(now - signs.stall.since)
         return Cause("Stalled", f"{signs.stall.running} requests run and the engine has done nothing for {seconds} s")

@@ -15,7 +15,9 @@ from dataclasses import replace
 
 from trireme_runtime import (
     __version__,
+    arrival,
     command,
+    consent,
     drain,
     ends,
     limits,
@@ -27,12 +29,14 @@ from trireme_runtime import (
     status_metrics,
     termination,
 )
+from trireme_runtime.arrival import Arrival
 from trireme_runtime.engine import Engine
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
 from trireme_runtime.gates import Gates
 from trireme_runtime.group import Group
 from trireme_runtime.health import Health
 from trireme_runtime.log import say, timestamp
+from trireme_runtime.memory import MemoryWatch, own_cgroup
 from trireme_runtime.network import prepare
 from trireme_runtime.preflight import metrics as preflight_metrics
 from trireme_runtime.server import Server
@@ -67,6 +71,9 @@ class Launcher:
         self._health = Health(environment, None)
         self._failure: Cause | None = None
         self._gates = Gates(environment, base_command)
+        self._consent = consent.of_pod(environment)
+        self._memory = MemoryWatch(own_cgroup())
+        self._arrival: Arrival | None = None
         self._ends_at: float | None = None
         self._served = False
         self._terminated_at: float | None = None
@@ -142,6 +149,7 @@ class Launcher:
         if self._group is not None:
             self._group.begin()
         say("Starting the engine", command=shlex.join(command.without_secrets(self._command)))
+        self._arrival = arrival.start(self._command, os.environ)
         try:
             self._engine = Engine(self._command, command.engine_environment(os.environ))
         except OSError as error:
@@ -162,15 +170,19 @@ class Launcher:
             return None
         # An engine that does not answer for as long as it may take for one step is not only slow.
         limit = max(self._environment.member_lost_seconds, self._environment.stall_seconds)
-        cause = ends.judge(signs, now=now, unhealthy_limit=limit)
+        suspicion = ends.suspicion(signs, now=now, unhealthy_limit=limit)
+        cause = ends.proof(signs) or self._consent.act_on(suspicion, now)
         if cause is not None:
             return self.end_with(cause)
         if self._health.engine is not None and self._group is not None and self._group.leader_drains():
             self._health.engine.begin_drain()  # the leader waits for these requests
         self._health.prove(now)
-        obstacle = self._health.obstacle(now)
+        obstacle = "; ".join(text for text in (self._health.obstacle(now), self._consent.waits_for) if text)
         compiling = self._engine is not None and self._engine.tail.has_loaded and not self._served
-        self._facts = Facts(engine_running=True, obstacle=obstacle, compiling=compiling)
+        if self._arrival is not None and (compiling or not obstacle):
+            self._arrival.finish()
+        fetching = self._arrival is not None and self._arrival.progress(now) is not None
+        self._facts = Facts(engine_running=True, obstacle=obstacle, fetching=fetching, compiling=compiling)
         self._served = self._served or not obstacle
         return None
 
@@ -197,7 +209,7 @@ class Launcher:
         environment = self._environment
         if not cause.pod:
             rank = environment.worker_index * environment.ranks_per_pod
-            cause = replace(cause, pod=environment.pod_name, rank=rank)
+            cause = replace(self._memory.explain(cause), pod=environment.pod_name, rank=rank)
         self._failure = cause if cause.at else replace(cause, at=timestamp(time.time()))
         where = "" if cause.pod == environment.pod_name else f"{cause.pod}: "
         self._facts = Facts(failure=f"{where}{cause.message}")
@@ -270,6 +282,9 @@ class Launcher:
 
     def _publish(self, now: float) -> None:
         self._enter(*stage.judge(self._facts))
+        arrived = None if self._arrival is None else self._arrival.latest
+        if arrived is not None and self._journal.current is Stage.FETCHING:
+            self._journal.count(arrived.done, arrived.total)
         self.status = self._snapshot(now)
 
     def _enter(self, new: Stage, reason: str) -> None:

@@ -17,8 +17,8 @@ from trireme_runtime.preflight.report import Report
 from trireme_runtime.stage import Stage
 from trireme_runtime.termination import Cause
 
-_STARTING = {Stage.LOADING.value, Stage.COMPILING.value}
-_BEFORE_THE_START = {Stage.HELD.value, Stage.PREFLIGHT.value, Stage.FETCHING.value}
+_STARTING = {Stage.LOADING.value, Stage.FETCHING.value, Stage.COMPILING.value}
+_BEFORE_THE_START = {Stage.HELD.value, Stage.PREFLIGHT.value}
 
 
 @dataclass(frozen=True)

@@ -6,26 +6,22 @@ said no is believed until the time that it named, and asked again before, since 
 
 from __future__ import annotations
 
-import json
 import random
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from trireme_runtime import fetch
+from trireme_runtime import fetch, question
 from trireme_runtime.environment import Environment
 from trireme_runtime.log import say, timestamp
+from trireme_runtime.question import ANSWER_SECONDS, Question
 
-ANSWER_SECONDS = 1.0
 ASK_AGAIN_SECONDS = 30.0
 _SOONEST_SECONDS = 1.0
 _JITTER = 0.1
 _LONGEST_SECONDS = 86400.0
 """The longest window of the resource: whatever an answer names, nobody waits longer without another one."""
-
-_OK = 200
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class Permit:
         self._ask = ask
         self._wall = wall
         self._granted = False
-        self._question: _Question | None = None
+        self._question: Question[Held | None] | None = None
         self._ask_at = 0.0
 
     def waits_for(self, now: float) -> str:
@@ -60,8 +56,8 @@ class Permit:
         if self._granted:
             return ""
         if self._question is None and now >= self._ask_at:
-            self._question = _Question(self._ask, now)
-        if self._question is not None and (self._question.answered or self._question.is_late(now)):
+            self._question = Question(self._ask, now)
+        if self._question is not None and self._question.is_over(now):
             self._take(self._question, now)
         return self._obstacle()
 
@@ -70,44 +66,21 @@ class Permit:
             return ""
         return "the operator, which is asked whether the group may start" if self.held is None else str(self.held)
 
-    def _take(self, question: _Question, now: float) -> None:
+    def _take(self, asked: Question[Held | None], now: float) -> None:
         self._question = None
-        if question.error is not None and self.held is not None and self._wall() < self.held.until:
+        if asked.error is not None and self.held is not None and self._wall() < self.held.until:
             self._ask_at = now + ASK_AGAIN_SECONDS
             return
-        if question.error is not None:
-            say("Starting without the operator's word", reason=question.error)
-        if question.held is None or question.error is not None:
+        if asked.error is not None:
+            say("Starting without the operator's word", reason=asked.error)
+        if asked.answer is None or asked.error is not None:
             self._granted, self.held = True, None
             return
-        if self.held != question.held:
-            say("The group is held", reason=str(question.held))
-        self.held = question.held
-        left = min(max(question.held.until - self._wall(), _SOONEST_SECONDS), ASK_AGAIN_SECONDS)
+        if self.held != asked.answer:
+            say("The group is held", reason=str(asked.answer))
+        self.held = asked.answer
+        left = min(max(asked.answer.until - self._wall(), _SOONEST_SECONDS), ASK_AGAIN_SECONDS)
         self._ask_at = now + left * (1 + _JITTER * random.random())  # noqa: S311 - spreads requests, hides nothing
-
-
-class _Question:
-    """One request in a thread of its own: a look-up of a name cannot be told a time limit."""
-
-    def __init__(self, ask: Callable[[], Held | None], now: float) -> None:
-        self.held: Held | None = None
-        self.error: str | None = f"no answer within {ANSWER_SECONDS:g} s"
-        self.answered = False
-        self._ask = ask
-        self._since = now
-        threading.Thread(target=self._run, name="permit", daemon=True).start()
-
-    def is_late(self, now: float) -> bool:
-        return now - self._since >= ANSWER_SECONDS
-
-    def _run(self) -> None:
-        try:
-            self.held = self._ask()
-            self.error = None
-        except (fetch.RefusedError, fetch.UnreachableError, ValueError) as error:
-            self.error = str(error)
-        self.answered = True
 
 
 def of_pod(environment: Environment) -> Permit | None:
@@ -115,17 +88,14 @@ def of_pod(environment: Environment) -> Permit | None:
     if environment.permit is None or not environment.is_leader:
         return None
     host, port = environment.permit
-    name, _, group = environment.leader_address.partition(".")[0].rpartition("-")
-    path = f"/v1/permit/{environment.pod_namespace}/{name}/{group}"
+    path = question.path(environment, "permit")
     return Permit(lambda: parse(fetch.get(host, port, path, timeout_seconds=ANSWER_SECONDS)))
 
 
 def parse(answer: fetch.Answer) -> Held | None:
     """None when the group may start; raises ValueError for an answer that is none."""
-    if answer.status != _OK:
-        raise ValueError(f"the operator answers {answer.status}")
+    document = question.document(answer)
     try:
-        document = json.loads(answer.body)
         if document["start"]:
             return None
         until = min(_seconds(str(document["until"])), time.time() + _LONGEST_SECONDS)

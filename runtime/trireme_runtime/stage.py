@@ -29,8 +29,9 @@ class Stage(str, enum.Enum):
 class Facts:
     """What decides the stage; an empty text means that there is nothing to say.
 
-    before: the stage of a pod whose engine has not been started (Waiting, Held, Preflight or Fetching).
+    before: the stage of a pod whose engine has not been started (Waiting, Held or Preflight).
     obstacle: on a leader why the group cannot serve, on a worker why the leader says that it does not.
+    fetching: bytes of the model arrive.
     compiling: the engine has its weights and compiles or warms up. It says nothing after the group first served.
     failure: the first cause, once there is one.
     draining: what the drain waits for, once SIGTERM came.
@@ -39,6 +40,7 @@ class Facts:
     engine_running: bool = False
     obstacle: str = ""
     before: Stage = Stage.WAITING
+    fetching: bool = False
     compiling: bool = False
     failure: str = ""
     draining: str = ""
@@ -53,7 +55,9 @@ def judge(facts: Facts) -> tuple[Stage, str]:
     if not facts.engine_running:
         return facts.before, facts.obstacle
     if facts.obstacle:
-        return Stage.COMPILING if facts.compiling else Stage.LOADING, facts.obstacle
+        if facts.compiling:
+            return Stage.COMPILING, facts.obstacle
+        return Stage.FETCHING if facts.fetching else Stage.LOADING, facts.obstacle
     return Stage.READY, ""
 
 

@@ -55,8 +55,7 @@ def engine_exited(code: int, log: Sequence[str]) -> Cause:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    hint = "; when the container was at its memory limit, the kernel did it" if name == "SIGKILL" else ""
-    return Cause("EngineKilled", f"the engine was ended by {name}{hint}", None, name, tuple(log))
+    return Cause("EngineKilled", f"the engine was ended by {name}", None, name, tuple(log))
 
 
 def encode(cause: Cause) -> bytes:

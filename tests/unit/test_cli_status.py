@@ -75,7 +75,17 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
+        failed = {
+            "group": 0,
+            "pod": "llm-b-0-1",
+            "cause": "worker 1: OOMKilled (exit 137)",
+            "message": "[red]at its limit[/red]",
+            "time": ago(5.5),
+            "count": 3,
+            "nextTry": "2026-01-01T00:10:00Z",
+        }
         failing = {"group": 0, "stage": "Loading", "since": ago(5.5), "reason": "worker 1: OOMKilled (exit 137)"}
+        failing |= {"fetchedBytes": 3_000_000_000, "totalBytes": 4_000_000_000}
         self.resource: Obj = {
             "metadata": {"name": "llm", "namespace": "genai", "uid": "u", "generation": 1},
             "status": {
@@ -85,7 +95,7 @@ class Cluster:
                 "zones": [
                     {"name": "a", "groups": 1, "readyGroups": 1, "weight": 60, "weightReason": "Healthy"},
                     {"name": "b", "groups": 1, "readyGroups": 0, "weight": 0, "weightReason": "NoReadyGroup",
-                     "stalled": [failing]},
+                     "stalled": [failing], "failures": [failed]},
                 ],
             },
         }  # fmt: skip
@@ -179,9 +189,14 @@ async def test_the_tree_shows_zones_groups_and_pods(cluster: Cluster) -> None:
         "llm-a-0 leader node-0 Ready 3h",
         "llm-a-0-1 worker node-1 Ready 3h",
         "zone b 0/1 groups ready, weight 0 (NoReadyGroup), llm-6f8a",
-        "group 0 Loading 5h: worker 1: OOMKilled (exit 137)",
+        "group 0 Loading 5h (3 GB of 4 GB): worker 1: OOMKilled (exit 137)",
         "llm-b-0 leader node-0 Loading 5h [red]worker 1 is silent[/red]; worker 1 is Silent, last heard 4s ago",
         "llm-b-0-1 worker node-1 Fetching 7h (12 GB of 40 GB) 2 restarts llm-b-0-1 rank 1: EngineKilled: signal 9",
+        "last failures",
+        (
+            "group 0 5h ago llm-b-0-1 worker 1: OOMKilled (exit 137): [red]at its limit[/red]"
+            " failed 3 times; may start at 2026-01-01T00:10:00Z"
+        ),
     ]
     assert done.stderr == ""
 
@@ -195,6 +210,11 @@ async def test_as_data_it_is_one_object(cluster: Cluster) -> None:
     assert serving["groups"][0]["ready"] is True
     group = failing["groups"][0]
     assert (group["ready"], group["stage"], group["reason"]) == (False, "Loading", "worker 1: OOMKilled (exit 137)")
+    assert (group["fetchedBytes"], group["totalBytes"]) == (3_000_000_000, 4_000_000_000)
+    assert serving["failures"] == []
+    (failed,) = failing["failures"]
+    assert (failed["group"], failed["pod"], failed["cause"]) == (0, "llm-b-0-1", "worker 1: OOMKilled (exit 137)")
+    assert (failed["count"], failed["nextTry"], failed["log"]) == (3, "2026-01-01T00:10:00Z", None)
     leader, worker = group["pods"]
     assert leader["launcher"]["lost"] == [{"index": 1, "state": "Silent", "reason": ""}]
     assert (worker["restarts"], worker["node"], worker["launcher"]["bytes"]) == (2, "node-1", 12_000_000_000)
@@ -220,7 +240,7 @@ async def test_pods_that_run_nothing_yet_are_not_asked_and_tell_why(cluster: Clu
     cluster.pods[3]["spec"] = {}
     done = await cluster.status()
     lines = [" ".join(line.strip("│├└─ ").split()) for line in done.stdout.splitlines()]
-    assert lines[-2:] == ["llm-b-0 leader node-0 ImagePullBackOff", "llm-b-0-1 worker no node Pending"]
+    assert lines[-4:-2] == ["llm-b-0 leader node-0 ImagePullBackOff", "llm-b-0-1 worker no node Pending"]
     assert not [path for path in cluster.asked if "llm-b" in path]
 
 

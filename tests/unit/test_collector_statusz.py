@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from typing import Any
@@ -176,6 +177,17 @@ def test_a_change_of_stage_members_failure_canary_or_hold_is_news() -> None:
 
 def test_texts_ages_and_bytes_alone_are_no_news() -> None:
     older = {**FULL, "members": [{**FULL["members"][0], "heartbeatAge": 5.5}], "reason": "worker 1 is silent for 5 s"}
-    older["stages"] = [{"stage": "Loading", "bytes": 15, "totalBytes": 20}]
+    older["stages"] = [{"stage": "Loading", "bytes": 11, "totalBytes": 20}]
     assert said("Loading", **FULL) != said("Loading", **older)
     assert not is_news(said("Loading", **FULL), said("Loading", **older))
+
+
+def test_each_tenth_of_a_fetch_is_news_or_each_doubling_of_what_has_no_total() -> None:
+    def fetched(done: int, total: int | None) -> Heard:
+        return said("Fetching", stages=[{"stage": "Fetching", "bytes": done, "totalBytes": total}])
+
+    steps = [fetched(done, 1000) for done in range(0, 1001, 10)]
+    assert sum(is_news(before, after) for before, after in itertools.pairwise(steps)) == 10
+    open_end = [fetched(done, None) for done in range(1, 1025)]
+    assert sum(is_news(before, after) for before, after in itertools.pairwise(open_end)) == 10
+    assert not is_news(fetched(990, 1000), said()), "and that it is over is told by the stage"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.unit.pod_environment import POD, VARIABLES
-from trireme_runtime import environment
+from trireme_runtime import consent, environment, fetch
 from trireme_runtime.canary import Result
 from trireme_runtime.environment import CONTRACT_VERSION
 from trireme_runtime.membership import Place, Thresholds
@@ -124,6 +124,15 @@ def test_the_defaults_of_the_page_are_the_launchers() -> None:
 def test_limits_that_make_no_sense_break_the_contract(variables: dict[str, str], message: str) -> None:
     with pytest.raises(environment.ContractError, match=re.escape(message)):
         environment.parse(VARIABLES | variables)
+
+
+def test_who_suspects_asks_as_the_page_says() -> None:
+    text = section("May a group be ended?")
+    answers = [fetch.Answer(200, each.encode()) for each in re.findall(r"200 `(\{.*?\})`", text)]
+    refusal = consent.Verdict(end=False, why="group 2 of the zone is being ended")
+    assert [consent.parse(each) for each in answers] == [consent.Verdict(end=True), refusal]
+    assert f"after {consent.SILENT_SECONDS:g} s without an answer" in text
+    assert ("After an hour" in text, consent.LONGEST_SECONDS) == (True, 3600)
 
 
 def test_the_stages_are_those_of_the_page() -> None:

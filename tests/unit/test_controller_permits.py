@@ -14,6 +14,7 @@ import pytest
 from tests.unit.controller_samples import NAMESPACE, pod, resource
 from tests.unit.pods import free_port
 from trireme_operator.controller import permits as module
+from trireme_operator.controller.consents import Consents
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.permits import Pace, Permits, PermitServer
 from trireme_operator.controller.queue import KeyedQueue
@@ -34,6 +35,8 @@ class World:
         self.version = 1
         self.store = Store([Stream(kind, None) for kind in KINDS], lambda _: None)
         self.permits = Permits(self.store, clock=lambda: datetime.fromtimestamp(self.now, UTC))
+        self.led_for: float | None = 3600.0
+        self.consents = Consents(self.store, self, clock=self.permits._clock)
         self.set_restarts(**restarts)
         if listed:
             for stream in self.store.streams:
@@ -136,7 +139,7 @@ class Served:
         self.world = world
         self.metrics = Metrics(KeyedQueue())
         self.port = free_port()
-        server = PermitServer(world.permits, world.store, self.metrics, port=self.port, pace=pace)
+        server = PermitServer(world.permits, world.consents, world.store, self.metrics, port=self.port, pace=pace)
         self.task = asyncio.create_task(server.run())
 
     async def say(self, text: str) -> tuple[int, bytes]:
@@ -176,6 +179,16 @@ async def test_the_answer_is_json_and_ends_the_connection(served: Served) -> Non
     status, body = await served.get(f"/v1/permit/{NAMESPACE}/llm-zone-a/7")
     assert (status, json.loads(body)) == (200, {"start": True})
     assert (served.count("wait"), served.count("start")) == (1, 1)
+
+
+async def test_on_the_same_port_the_holder_of_the_lease_says_whether_a_group_may_be_ended(served: Served) -> None:
+    status, body = await served.get(f"/v1/end/{NAMESPACE}/llm-zone-a/1")
+    assert (status, json.loads(body)) == (200, {"end": True})
+    status, body = await served.get(f"/v1/end/{NAMESPACE}/llm-zone-a/2")
+    assert (status, json.loads(body)) == (200, {"end": False, "cause": "group 1 of the zone is being ended"})
+    served.world.led_for = None
+    assert (await served.get(f"/v1/end/{NAMESPACE}/llm-zone-a/1"))[0] == 503
+    assert (served.count("end"), served.count("stay"), served.count("standby")) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(

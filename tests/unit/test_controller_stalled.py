@@ -76,6 +76,16 @@ async def test_an_operator_that_has_just_started_says_what_was_said_before(world
     assert entries(world)[0]["stage"] == "Loading"
 
 
+async def test_how_much_of_a_model_has_arrived_is_said_and_stays_while_nobody_is_heard(world: World) -> None:
+    await group(world)
+    world.hear(LEADER, "Fetching", reason="the model arrives", done=3_000, total=4_000)
+    await world.reconcile()
+    (entry,) = entries(world)
+    assert (entry["stage"], entry["fetchedBytes"], entry["totalBytes"]) == ("Fetching", 3_000, 4_000)
+    world.heard.clear()
+    assert await world.writes() == []
+
+
 async def test_what_was_said_of_an_earlier_pod_of_the_same_name_is_not_said_of_the_next(world: World) -> None:
     await group(world)
     world.hear(LEADER, "Loading")

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trireme_runtime import members
+from trireme_runtime import ends, members
+from trireme_runtime.ends import Signs
 from trireme_runtime.members import Member
 from trireme_runtime.membership import Membership, Place, State, Thresholds
 from trireme_runtime.roster import Roster
@@ -32,14 +33,16 @@ def test_a_leader_starts_when_all_its_workers_wait() -> None:
     assert members.leader_waits_for({1: WAITING, 2: WAITING}) == ""
     assert "worker 2 is Ready" in members.leader_waits_for({1: WAITING, 2: said("Ready")})
     assert "earlier start" in members.leader_waits_for({1: said("Failed", running=False), 2: WAITING})
-    fetching = replace(WAITING, stage="Fetching", reason="3 of 9 files")
-    assert members.leader_waits_for({1: fetching, 2: WAITING}) == "worker 1 (Fetching: 3 of 9 files)"
+    assert "worker 1 is Fetching" in members.leader_waits_for({1: said("Fetching"), 2: WAITING})
+    held = replace(WAITING, stage="Held", reason="until noon")
+    assert members.leader_waits_for({1: held, 2: WAITING}) == "worker 1 (Held: until noon)"
 
 
 @pytest.mark.parametrize("where", ["Waiting", "Held", "Preflight", "Ready", "Draining", "Failed"])
 def test_a_worker_starts_only_beside_a_loading_leader(where: str) -> None:
     assert members.worker_waits_for(said("Loading")) == ""
     assert members.worker_waits_for(said("Compiling")) == ""
+    assert members.worker_waits_for(said("Fetching")) == ""
     assert where in members.worker_waits_for(said(where))
 
 
@@ -314,3 +317,7 @@ def test_no_order_of_events_leads_to_ready_with_a_dead_member(events: list[tuple
         assert (roster.obstacle(now) == "") is all(fate.counts(now) for fate in fates.values())
         assert {i for i, each in roster.members.items() if each.death} == {i for i, fate in fates.items() if fate.dead}
         assert (roster.death() is not None) is any(fate.dead for fate in fates.values())
+        signs = Signs(death=roster.death(), lost=roster.lost(now))
+        assert (ends.proof(signs) is not None) is any(fate.dead for fate in fates.values())
+        if ends.suspicion(signs, now=now, unhealthy_limit=LIMITS.lost) is not None:
+            assert roster.obstacle(now), "a group whose end is put off does not serve meanwhile"

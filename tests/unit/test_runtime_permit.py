@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.unit.pod_environment import VARIABLES
-from tests.unit.pods import Group, until
+from tests.unit.pods import Group, kill_tree, start_ready, until
 from trireme_runtime import environment, fetch, permit
 from trireme_runtime.permit import ASK_AGAIN_SECONDS, Held, Permit
 
@@ -220,3 +220,36 @@ def test_a_group_starts_without_an_operator(group: Group) -> None:
     group.size = 1
     pod = group.start(variables={"TRIREME_PERMIT_URL": "http://127.0.0.1:9"})
     until(pod.is_ready, "ready though nobody answers")
+
+
+def test_a_group_that_is_cut_ends_only_with_consent_and_is_spared_when_the_network_is_back(
+    group: Group, operator: Operator
+) -> None:
+    operator.answer = {"start": True, "end": False, "cause": "group 1 of the zone is being ended"}
+    wire = group.wires()
+    limits = {"TRIREME_MEMBER_SILENT_SECONDS": "2", "TRIREME_MEMBER_LOST_SECONDS": "4"}
+    leader, worker = start_ready(group, {**operator.variables, **limits})
+    waits = "not ended yet: group 1 of the zone is being ended"
+
+    wire.cut()
+    until(lambda: all(waits in pod.status()["reason"] for pod in (leader, worker)), "both sides were refused")
+    assert leader.ask("/readyz")[0] == 503
+    wire.mend()
+    until(lambda: leader.is_ready() and worker.stage() == "Ready", "nothing has happened")
+
+    wire.cut()
+    until(lambda: waits in leader.status()["reason"], "refused again")
+    operator.answer["end"] = True
+    assert [leader.wait(10), worker.wait(10)] == [1, 1]
+    assert [pod.first_cause()["reason"] for pod in (leader, worker)] == ["MemberLost", "MemberLost"]
+    assert "/v1/end/ns/g/0" in operator.paths
+
+
+def test_a_proof_ends_a_group_whatever_the_operator_says(group: Group, operator: Operator) -> None:
+    operator.answer = {"start": True, "end": False, "cause": "group 1 of the zone is being ended"}
+    leader, worker = start_ready(group, operator.variables)
+    kill_tree(worker)
+    worker.process.wait()
+    assert leader.wait(10) == 1
+    assert leader.first_cause()["reason"] == "MemberDead"
+    assert "/v1/end/ns/g/0" not in operator.paths

@@ -9,7 +9,7 @@ import pytest
 from trireme_runtime import stage
 from trireme_runtime.stage import MAX_ENTRIES, Facts, Journal, Stage
 
-UNSTARTED = [Stage.WAITING, Stage.HELD, Stage.PREFLIGHT, Stage.FETCHING]
+UNSTARTED = [Stage.WAITING, Stage.HELD, Stage.PREFLIGHT]
 
 
 class Clock:
@@ -35,7 +35,9 @@ def journal(clock: Clock) -> Journal:
         *((Facts(obstacle="why", before=each), (each, "why")) for each in UNSTARTED),
         (Facts(engine_running=True, obstacle="refused"), (Stage.LOADING, "refused")),
         (Facts(engine_running=True, obstacle="refused", compiling=True), (Stage.COMPILING, "refused")),
-        (Facts(engine_running=True, before=Stage.FETCHING), (Stage.READY, "")),
+        (Facts(engine_running=True, obstacle="refused", fetching=True), (Stage.FETCHING, "refused")),
+        (Facts(engine_running=True, fetching=True), (Stage.READY, "")),
+        (Facts(engine_running=True, before=Stage.PREFLIGHT), (Stage.READY, "")),
         (Facts(engine_running=True, compiling=True), (Stage.READY, "")),
         (Facts(engine_running=True, obstacle="worker 1 silent", draining="requests"), (Stage.DRAINING, "requests")),
         (Facts(obstacle="no worker", draining="nothing runs"), (Stage.DRAINING, "nothing runs")),
@@ -52,6 +54,7 @@ def test_the_stage_follows_from_the_facts(facts: Facts, want: tuple[Stage, str])
     [
         pytest.param(Stage.READY, True, True, True, id="leader of a whole group"),
         pytest.param(Stage.LOADING, True, True, False, id="loading leader"),
+        pytest.param(Stage.FETCHING, True, True, False, id="fetching leader"),
         pytest.param(Stage.COMPILING, True, True, False, id="compiling leader"),
         pytest.param(Stage.DRAINING, True, True, False, id="draining leader"),
         pytest.param(Stage.LOADING, False, True, True, id="worker that holds its ranks"),

@@ -79,6 +79,12 @@ class StalledGroup(Model):
     since: Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})] | None = None
     """Since when it is in this stage; absent where nobody can tell."""
 
+    fetched_bytes: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None = None
+    """Bytes of the model that have arrived in its leader's pod, while the stage is `Fetching`."""
+
+    total_bytes: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None = None
+    """Of how many; absent where the source does not say."""
+
     reason: Annotated[str, Field(max_length=1024)]
     """The first cause, or what it waits for."""
 

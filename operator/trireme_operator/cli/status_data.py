@@ -34,6 +34,7 @@ def _zone(zone: Zone) -> dict[str, Any]:
         "message": zone.status.get("message"),
         "revision": zone.revision or None,
         "groups": [_group(group) for group in zone.groups],
+        "failures": [_failure(each) for each in zone.status.get("failures") or []],
     }
 
 
@@ -44,9 +45,16 @@ def _group(group: Group) -> dict[str, Any]:
         "ready": group.ready,
         "stage": stalled.get("stage"),
         "since": stalled.get("since"),
+        "fetchedBytes": stalled.get("fetchedBytes"),
+        "totalBytes": stalled.get("totalBytes"),
         "reason": stalled.get("reason"),
         "pods": [_pod(pod) for pod in group.pods],
     }
+
+
+def _failure(told: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("group", "pod", "cause", "message", "log", "time", "count", "nextTry")
+    return {name: told.get(name) for name in names}
 
 
 def _pod(pod: Pod) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,7 +12,6 @@ from rich.tree import Tree
 
 from trireme_operator.cli.history import age
 from trireme_operator.cli.observed import Group, Observed, Pod, Zone
-from trireme_operator.collector import Heard
 from trireme_operator.collector.statusz import one_line
 
 _GOOD, _BAD, _DIM = "green", "red", "dim"
@@ -20,6 +19,7 @@ _TEXT_LIMIT: Final = 512
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 _UNIT: Final = 1000
 _COLUMNS: Final = 6
+_FAILURE_COLUMNS: Final = 5
 
 
 def tree(found: Observed, now: datetime) -> Tree:
@@ -31,6 +31,8 @@ def tree(found: Observed, now: datetime) -> Tree:
             leaf = branch.add(_group(group, now))
             if group.pods:
                 leaf.add(_pods(group, now))
+        if failures := zone.status.get("failures"):
+            branch.add(_failures(failures, now))
     return root
 
 
@@ -75,7 +77,9 @@ def _group(group: Group, now: datetime) -> Text:
     if entry is None:
         return Text.assemble(f"group {group.index}  ", ("not ready", _BAD))
     since = _age(entry.get("since"), now)
-    text = Text.assemble(f"group {group.index}  ", (str(entry.get("stage")), _BAD), f" {since}" if since else "")
+    progress = _progress(entry.get("fetchedBytes"), entry.get("totalBytes"))
+    more = "".join(f" {part}" for part in (since, progress) if part)
+    text = Text.assemble(f"group {group.index}  ", (str(entry.get("stage")), _BAD), more)
     return text.append(f": {_line(entry['reason'])}") if entry.get("reason") else text
 
 
@@ -91,11 +95,35 @@ def _pods(group: Group, now: datetime) -> Table:
     return table
 
 
+def _failures(failures: Iterable[Mapping[str, Any]], now: datetime) -> Tree:
+    """The last failure of each group that failed, the latest first, whether or not the group is ready again."""
+    table = Table.grid(padding=(0, 2))
+    for _ in range(_FAILURE_COLUMNS):
+        table.add_column(overflow="fold")
+    for each in failures:
+        since = _age(each.get("time"), now)
+        when = f"{since} ago" if since else str(each.get("time") or "")
+        said = ": ".join(_line(part) for part in (each.get("cause"), each.get("message")) if part)
+        cells = (f"group {each.get('group')}", when, str(each.get("pod")), said, "; ".join(_restarts(each)))
+        table.add_row(*(Text(cell) for cell in cells))
+    branch = Tree("last failures", guide_style=_DIM)
+    branch.add(table)
+    return branch
+
+
+def _restarts(failure: Mapping[str, Any]) -> Iterator[str]:
+    count = failure.get("count") or 1
+    if count > 1:
+        yield f"failed {count} times"
+    if failure.get("nextTry"):
+        yield f"may start at {failure['nextTry']}"
+
+
 def _stage(pod: Pod, now: datetime) -> str:
     heard = pod.heard
     if heard is None or pod.state not in {"Running", "Terminating"}:
         return f"{pod.state}, stage unknown" if pod.unheard else pod.state
-    parts = [heard.stage, _age(heard.since, now), _progress(heard)]
+    parts = [heard.stage, _age(heard.since, now), _progress(heard.done, heard.total)]
     return " ".join(part for part in parts if part)
 
 
@@ -126,10 +154,10 @@ def _remarks(pod: Pod) -> Iterator[str]:
     yield from (f"preflight {check}" for check in heard.failed_checks)
 
 
-def _progress(heard: Heard) -> str:
-    if heard.done is None:
+def _progress(done: int | None, total: int | None) -> str:
+    if done is None:
         return ""
-    return f"({_size(heard.done)} of {_size(heard.total)})" if heard.total is not None else f"({_size(heard.done)})"
+    return f"({_size(done)} of {_size(total)})" if total is not None else f"({_size(done)})"
 
 
 def _size(count: int) -> str:

@@ -97,20 +97,36 @@ def is_news(before: Heard | None, after: Heard) -> bool:
     """Whether the answer changes what is to be said of the group: its stage, members, failure, canary and the like.
 
     That a pod has become Ready is no news: its readiness probe says the same to everybody, and a look at the resource
-    a moment before that would only delay the one that counts. Texts, ages and byte counts alone are none either.
+    a moment before that would only delay the one that counts. Texts and ages alone are none either, and of bytes each
+    tenth, or each doubling where nobody knows of how many.
     """
     told = _told(after)
     if after.stage == _READY:
-        return told[1:] != (_told(before)[1:] if before is not None else _NOTHING_WRONG)
+        return told[1:-1] != (_told(before)[1:-1] if before is not None else _NOTHING_WRONG)
     return before is None or told != _told(before)
 
 
 def _told(heard: Heard) -> tuple[object, ...]:
     members = tuple((member.index, member.state) for member in heard.lost)
-    return heard.stage, members, heard.failure, heard.canary, heard.held, heard.stalled, heard.failed_checks
+    return (
+        heard.stage,
+        members,
+        heard.failure,
+        heard.canary,
+        heard.held,
+        heard.stalled,
+        heard.failed_checks,
+        _tenths(heard),
+    )
 
 
-_NOTHING_WRONG: Final = _told(Heard("", _READY))[1:]
+def _tenths(heard: Heard) -> int | None:
+    if heard.done is None:
+        return None
+    return heard.done * 10 // heard.total if heard.total else heard.done.bit_length()
+
+
+_NOTHING_WRONG: Final = _told(Heard("", _READY))[1:-1]
 
 
 def parse(body: bytes, *, pod_uid: str) -> Heard:

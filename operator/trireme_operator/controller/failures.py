@@ -126,7 +126,9 @@ def _held(failure: Failure, allowed: Permit, policy: RestartPolicy) -> Cause:
 
 def sentence(failure: Failure) -> str:
     """The cause, what was said of it, and the way out where there is one."""
-    way_out = ": raise spec.resources.limits.memory" if failure.reason == OOM_KILLED else ""
+    # A launcher that saw it names the limit and the way out itself.
+    untold = failure.reason == OOM_KILLED and "spec.resources" not in failure.message
+    way_out = ": raise spec.resources.limits.memory" if untold else ""
     said = f": {failure.message}" if failure.message and not way_out else ""
     lines = f"; last lines: {' | '.join(failure.log)}" if failure.log else ""
     return f"{failure.cause}{way_out}{said}{lines}"

@@ -28,9 +28,16 @@ class Leadership:
         self._queue = queue
         self._metrics = metrics
         self._leading = False
+        self._took_over = 0.0
         self._holder: str | None = None
         self._complaint = ""
         queue.pause()
+
+    @property
+    def led_for(self) -> float | None:
+        """Seconds since this process took over, by the clock of the fence; None while it may not write."""
+        leads = self._leading and self._fence.is_open
+        return self._fence.clock() - self._took_over if leads else None
 
     async def run(self) -> None:
         """Hold the Lease, or try to, for ever."""
@@ -75,7 +82,7 @@ class Leadership:
 
     def _take_over(self, identity: str) -> None:
         structlog.get_logger().info("Leading", identity=identity)
-        self._leading = True
+        self._leading, self._took_over = True, self._fence.clock()
         self._metrics.leader.set(1)
         self._queue.resume()
 

@@ -49,7 +49,8 @@ class Metrics:
         )
         self.permits = Counter(
             "trireme_permits",
-            "Answers to launchers that asked whether to start (start, wait, unready, bad)",
+            "Answers to launchers that asked whether to start (start, wait) or to end (end, stay), or were not answered"
+            " (unready, standby, bad)",
             ["answer"],
             registry=self.registry,
         )

@@ -1,5 +1,7 @@
 """May a group start its engine? Answered to the leaders' launchers by every operator, from what each has in its store.
 
+On the same port launchers ask whether they may end one (consents.py).
+
 Nobody proves who he is: the answer is a time and a cause, and nothing is changed by asking. So what a hostile pod may
 cost is bounded: connections at a time, their age, and how many are taken up in a second. Who gets no answer in a second
 starts (docs/contract.md), so a flood can take the delay from groups that fail, and nothing else.
@@ -20,6 +22,7 @@ from aiohttp import web
 
 from trireme_operator.api import InvalidResource, read
 from trireme_operator.api.labels import LABEL_CLUSTER, LWS_LABEL_REVISION
+from trireme_operator.controller.consents import Consents
 from trireme_operator.controller.failures import Past, recall
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.store import Store
@@ -35,7 +38,9 @@ RATE = 200.0
 """Connections in a second after that."""
 _AFTER_ERROR_SECONDS = 0.1
 
-_PATH = re.compile(r"/v1/permit/(?P<namespace>[a-z0-9-]{1,63})/(?P<lws>[a-z0-9-]{1,63})/(?P<group>[0-9]{1,4})")
+_PATH = re.compile(
+    r"/v1/(?P<what>permit|end)/(?P<namespace>[a-z0-9-]{1,63})/(?P<lws>[a-z0-9-]{1,63})/(?P<group>[0-9]{1,4})"
+)
 _REMEMBERED = 1024
 
 
@@ -113,13 +118,21 @@ class Pace:
 
 
 class PermitServer:
-    """`GET /v1/permit/{namespace}/{lws}/{group}` on all addresses, one answer a connection."""
+    """`GET /v1/permit|end/{namespace}/{lws}/{group}` on all addresses, one answer a connection."""
 
     def __init__(
-        self, permits: Permits, store: Store, metrics: Metrics, *, port: int, pace: Pace | None = None
+        self,
+        permits: Permits,
+        consents: Consents,
+        store: Store,
+        metrics: Metrics,
+        *,
+        port: int,
+        pace: Pace | None = None,
     ) -> None:
         """Bind at once, so that an address in use is known before anything starts; raises OSError."""
         self._permits = permits
+        self._consents = consents
         self._ready = store.ready
         self._metrics = metrics
         self._pace = pace or Pace()
@@ -161,10 +174,20 @@ class PermitServer:
         match = _PATH.fullmatch(request.path)
         if request.method != "GET" or match is None:
             self._metrics.permits.labels("bad").inc()
-            return web.Response(status=404, text="GET /v1/permit/{namespace}/{lws}/{group}\n")
+            return web.Response(status=404, text="GET /v1/permit/{namespace}/{lws}/{group}, or /v1/end/...\n")
         if not self._ready.is_set():
             self._metrics.permits.labels("unready").inc()
             return web.Response(status=503, text="not everything was listed yet\n")
-        answer = self._permits.answer(match["namespace"], match["lws"], int(match["group"]))
+        where = match["namespace"], match["lws"], int(match["group"])
+        if match["what"] == "end":
+            return self._consent(self._consents.answer(*where))
+        answer = self._permits.answer(*where)
         self._metrics.permits.labels("start" if answer["start"] else "wait").inc()
+        return web.json_response(answer)
+
+    def _consent(self, answer: dict[str, Any] | None) -> web.Response:
+        if answer is None:
+            self._metrics.permits.labels("standby").inc()
+            return web.Response(status=503, text="another operator holds the Lease\n")
+        self._metrics.permits.labels("end" if answer["end"] else "stay").inc()
         return web.json_response(answer)

@@ -38,10 +38,25 @@ def _entry(group: Group, cause: Cause, heard: HeardFn, before: Mapping[str, Any]
         leader = next((answer for answer in said if answer.pod_uid == group.leader["metadata"]["uid"]), None)
         if leader is not None and leader.stage != _READY:
             reason = _reason(leader, said, cause)
-            return StalledGroup(group=group.index, stage=leader.stage, since=leader.since, reason=reason)
+            return StalledGroup(
+                group=group.index,
+                stage=leader.stage,
+                since=leader.since,
+                fetched_bytes=leader.done,
+                total_bytes=leader.total,
+                reason=reason,
+            )
         if before is not None and _is_of(group.leader, before):
             since, reason = before.get("since"), str(before.get("reason") or "")
-            return StalledGroup(group=group.index, stage=str(before["stage"]), since=since, reason=reason)
+            done, total = before.get("fetchedBytes"), before.get("totalBytes")
+            return StalledGroup(
+                group=group.index,
+                stage=str(before["stage"]),
+                since=since,
+                fetched_bytes=done,
+                total_bytes=total,
+                reason=reason,
+            )
     stage = Stage.STARTING if cause.stage is Stage.LOADING else cause.stage
     return StalledGroup(group=group.index, stage=stage, since=_since(group, stage), reason=_cut(cause.message))
 
