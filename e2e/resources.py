@@ -62,7 +62,7 @@ def path(namespace: str, name: str) -> str:
     return f"{RESOURCES}/namespaces/{namespace}/inferenceclusters/{name}"
 
 
-def wait_for(kube: Api, namespace: str, name: str, kind: str, status: str = "True", *, seconds: float = 90) -> Obj:
+def wait_for(kube: Api, namespace: str, name: str, kind: str, status: str = "True", *, seconds: float = 150) -> Obj:
     """Wait until the condition ``kind`` has ``status``; gives the resource. The error shows all its conditions."""
     seen: Obj = {}
 
