@@ -13,7 +13,7 @@ from e2e.api import Api, Obj, wait_until
 from e2e.cluster import Cluster
 from e2e.stack import NAMESPACE as SYSTEM
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 GATEWAY = {"parentRefs": [{"name": "inference"}], "hostnames": ["double.test"]}
 

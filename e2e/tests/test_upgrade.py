@@ -13,7 +13,7 @@ from e2e.cluster import Cluster
 from e2e.previous import build_operator, previous_release, unpack
 from e2e.progress import step
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 NO_SUCH_LAUNCHER = "launcher.image.repository=trireme.dev/no-such-launcher"
 """What this operator renders into new templates: a pod that got one would never start."""
