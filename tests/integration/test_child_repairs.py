@@ -103,12 +103,23 @@ async def whole(hands: Hands, namespace: str) -> bool:
     return counts == {kind.kind: count for kind, count in COUNTS.items()} and replicas == 3
 
 
+@pytest.fixture(scope="module")
+def shared() -> list[str]:
+    """The namespaces in which a resource was made, the one in use last."""
+    return []
+
+
 @pytest.fixture
-async def served(hands: Hands, namespace: str, operator_process: Operator) -> str:
-    obj = resource(**SPEC)
-    await hands.create(INFERENCE_CLUSTER, {**obj, "metadata": {"name": "llm", "namespace": namespace}})
-    await until(lambda: whole(hands, namespace))
-    return namespace
+async def served(hands: Hands, shared: list[str], operator_process: Operator) -> str:
+    """The namespace of one resource for all tests: each leaves it as it was, or the next gets a new one."""
+    if not shared or not await whole(hands, shared[-1]):
+        namespace = f"repairs-{len(shared)}"
+        await hands.namespace(namespace)
+        obj = resource(**SPEC)
+        await hands.create(INFERENCE_CLUSTER, {**obj, "metadata": {"name": "llm", "namespace": namespace}})
+        await until(lambda: whole(hands, namespace))
+        shared.append(namespace)
+    return shared[-1]
 
 
 def test_every_kind_is_counted_and_edited() -> None:
@@ -193,6 +204,8 @@ async def test_what_others_add_stays_through_a_repair(hands: Hands, served: str,
     metadata["annotations"] |= {"example.com/note": "kept"}
     await hands.merge(kind, served, name, EDITS[kind][0])
     await repaired(hands, served, kept)
+    taken_away = {"labels": {"team": None}, "annotations": {"example.com/note": None}}
+    await hands.merge(kind, served, name, {"metadata": taken_away})
 
 
 async def test_a_fixed_number_of_groups_set_by_hand_is_undone(
