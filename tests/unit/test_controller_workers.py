@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from trireme_operator import main
-from trireme_operator.controller.logs import configure_logs
+from trireme_operator.logs import configure_logs
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
 from trireme_operator.controller.workers import describe, work

@@ -17,6 +17,8 @@ from trireme_operator.kube.errors import (
 )
 from trireme_operator.kube.fence import Fence, FencedApi, NotLeading
 from trireme_operator.kube.kinds import (
+    API_SERVICE,
+    CLUSTER_ROLE,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     EVENT,
@@ -26,10 +28,12 @@ from trireme_operator.kube.kinds import (
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
     LEASE,
+    NAMESPACE,
     NETWORK_POLICY,
     POD,
     POD_DISRUPTION_BUDGET,
     POD_MONITOR,
+    SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
@@ -40,6 +44,8 @@ from trireme_operator.kube.reading import Reading
 from trireme_operator.kube.user import KubeconfigError, UserApi, connect_user
 
 __all__ = [
+    "API_SERVICE",
+    "CLUSTER_ROLE",
     "CONFIG_MAP",
     "CONTROLLER_REVISION",
     "EVENT",
@@ -49,10 +55,12 @@ __all__ = [
     "INFERENCE_CLUSTER",
     "LEADER_WORKER_SET",
     "LEASE",
+    "NAMESPACE",
     "NETWORK_POLICY",
     "POD",
     "POD_DISRUPTION_BUDGET",
     "POD_MONITOR",
+    "SECRET",
     "SERVICE",
     "SERVICE_ACCOUNT",
     "ApiError",
