@@ -78,7 +78,7 @@ class World:
         self.told += 1
 
     async def knows(self, path: str, *, seconds: float) -> bool:
-        assert path == "/apis/custom.metrics.k8s.io/v1beta2"
+        assert (path, seconds) == ("/apis/custom.metrics.k8s.io/v1beta2", 2.0)
         return self.through
 
     async def answer(self, service: MetricsService, authorities: str) -> None:

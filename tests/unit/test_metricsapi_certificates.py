@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import ssl
 from datetime import UTC, datetime, timedelta
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
@@ -45,8 +47,6 @@ def verified(trusted: str, certificate: str, key: str) -> None:
     """A handshake in memory, as the API server would do it. Raises ssl.SSLError."""
     client_in, client_out, server_in, server_out = (ssl.MemoryBIO() for _ in range(4))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    from tempfile import NamedTemporaryFile  # noqa: PLC0415 - OpenSSL reads keys from files
-
     with NamedTemporaryFile("w") as pair:
         pair.write(key + certificate)
         pair.flush()
@@ -55,10 +55,8 @@ def verified(trusted: str, certificate: str, key: str) -> None:
     client = ssl.create_default_context(cadata=trusted).wrap_bio(client_in, client_out, server_hostname=HOST)
     for _ in range(4):
         for side in (client, server):
-            try:
+            with contextlib.suppress(ssl.SSLWantReadError):
                 side.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
             server_in.write(client_out.read())
             client_in.write(server_out.read())
 
@@ -160,8 +158,12 @@ def test_only_the_front_proxy_is_admitted(names: set[str], shown: dict[str, Any]
     ("data", "says"),
     [
         pytest.param({}, "start kube-apiserver with", id="no aggregation layer"),
-        pytest.param({"requestheader-client-ca-file": "x", "requestheader-allowed-names": "{}"}, "no list", id="object"),
-        pytest.param({"requestheader-client-ca-file": "x", "requestheader-allowed-names": "["}, "no list", id="cut off"),
+        pytest.param(
+            {"requestheader-client-ca-file": "x", "requestheader-allowed-names": "{}"}, "no list", id="object"
+        ),
+        pytest.param(
+            {"requestheader-client-ca-file": "x", "requestheader-allowed-names": "["}, "no list", id="cut off"
+        ),
     ],
 )
 def test_a_config_map_that_says_nothing_useful_is_an_error(data: dict[str, str], says: str) -> None:

@@ -111,7 +111,9 @@ def test_what_is_no_selector_is_refused(text: str) -> None:
 # ---- freshness ---------------------------------------------------------------------------------------------
 
 
-def names(leaders: Leaders, *, since: float, selector: str = "", name: str | None = None) -> list[tuple[str, int | None]]:
+def names(
+    leaders: Leaders, *, since: float, selector: str = "", name: str | None = None
+) -> list[tuple[str, int | None]]:
     found = leaders.fresh("genai", name, parse(selector), since=since)
     return sorted((leader.name, leader.value) for leader in found)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.unit.test_metricsapi_leaders import pod
 from tests.unit.tls import FrontProxyAuthority
@@ -53,15 +54,15 @@ class Stage:
     ready: list[bool] = field(default_factory=lambda: [True])
     codes: list[str] = field(default_factory=list)
 
-    def client(self, name: str | None = "front-proxy-client", front: FrontProxyAuthority | None = None) -> ssl.SSLContext:
+    def client(
+        self, name: str | None = "front-proxy-client", front: FrontProxyAuthority | None = None
+    ) -> ssl.SSLContext:
         if name is None:
             return ssl.create_default_context(cadata=self.trusted)
         return (front or self.front).client(self.folder, name, trusting=self.trusted)
 
     async def get(self, path: str, context: ssl.SSLContext, method: str = "GET") -> tuple[int, Any]:
         async with aiohttp.ClientSession() as session:
-            from yarl import URL  # noqa: PLC0415 - paths have to stay as they are written
-
             url = URL(f"https://{HOST}:{self.server.port}{path}", encoded=True)
             async with session.request(method, url, ssl=context) as response:
                 body = await response.read()
@@ -146,7 +147,11 @@ async def test_discovery_comes_from_constants_and_names_nothing_to_delete(tmp_pa
     async with serving(tmp_path) as stage:
         stage.ready[0] = False
         status, found = await stage.get(METRICS_PATH, stage.client())
-        assert (status, found["kind"], found["groupVersion"]) == (200, "APIResourceList", "custom.metrics.k8s.io/v1beta2")
+        assert (status, found["kind"], found["groupVersion"]) == (
+            200,
+            "APIResourceList",
+            "custom.metrics.k8s.io/v1beta2",
+        )
         assert all(resource["verbs"] == ["get"] for resource in found["resources"])
 
 
