@@ -93,22 +93,28 @@ def launchers() -> Iterator[type[FakeLauncher]]:
 
 
 class MetricsServer:
-    """The real process, with the chart's rights."""
+    """The real process, with the chart's rights; another `module` may be what composes it."""
 
-    def __init__(self, kubeconfig: Path, log: Path, *, port: int) -> None:
-        self.log, self.port = log, port
-        self._environment = os.environ | {
-            "KUBECONFIG": str(kubeconfig),
-            "PYTHONPATH": str(ROOT / "operator"),
-            "TRIREME_METRICS_API": f"{METRICS.namespace}/{METRICS.name}",
-            "TRIREME_METRICS_API_PORT": str(port),
-            "TRIREME_METRICS_PORT": str(free_port()),
-        }
+    def __init__(
+        self, kubeconfig: Path, log: Path, *, port: int, module: str = "trireme_operator.metricsapi", **more: str
+    ) -> None:
+        self.log, self.port, self._module = log, port, module
+        self._environment = (
+            os.environ
+            | {
+                "KUBECONFIG": str(kubeconfig),
+                "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "runtime", ".")),
+                "TRIREME_METRICS_API": f"{METRICS.namespace}/{METRICS.name}",
+                "TRIREME_METRICS_API_PORT": str(port),
+                "TRIREME_METRICS_PORT": str(free_port()),
+            }
+            | more
+        )
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            argv = [sys.executable, "-m", "trireme_operator.metricsapi"]
+            argv = [sys.executable, "-m", self._module]
             self.process = subprocess.Popen(argv, env=self._environment, stdout=log, stderr=log)
 
     def stop(self) -> int:
