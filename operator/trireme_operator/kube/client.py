@@ -112,43 +112,44 @@ class KubernetesApi:
         query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         query |= {"resourceVersion": since} | ({"labelSelector": labels} if labels else {})
         what, rest = f"WATCH {kind.path(namespace)}", b""
+        limit = seconds + self._timeout_seconds
         try:
-            async with asyncio.timeout(seconds + self._timeout_seconds):
-                response = await self._open("GET", f"{kind.path(namespace)}?{urlencode(query)}")
-                try:
-                    if response.status != 200:  # noqa: PLR2004 - HTTP's own
-                        raw, headers = await response.read(), dict(response.headers)
-                        raise from_response(response.status, raw, what=what, headers=headers, is_object=False)
-                    async for chunk in response.content.iter_any():
-                        *lines, rest = (rest + chunk).split(b"\n")
-                        for line in lines:
-                            yield _event(line, what)
-                finally:
-                    response.close()
+            response = await self._open(f"{kind.path(namespace)}?{urlencode(query)}", seconds=limit)
+            try:
+                if response.status != 200:  # noqa: PLR2004 - HTTP's own
+                    raw, headers = await response.read(), dict(response.headers)
+                    raise from_response(response.status, raw, what=what, headers=headers, is_object=False)
+                async for chunk in response.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        yield _event(line, what)
+            finally:
+                response.close()
         except (TimeoutError, aiohttp.ClientError, OSError, ConfigException) as error:
             raise Unreachable(f"{what}: the stream broke: {str(error) or type(error).__name__}") from error
 
     async def knows(self, path: str, *, seconds: float) -> bool:
         """Whether the API server answers a path of discovery with a success within the time. Raises Unreachable."""
         try:
-            async with asyncio.timeout(seconds):
-                response = await self._open("GET", path)
-                try:
-                    await response.read()
-                finally:
-                    response.release()
+            response = await self._open(path, seconds=seconds)
+            try:
+                await response.read()
+            finally:
+                response.release()
         except (TimeoutError, aiohttp.ServerDisconnectedError):
             return False
         except (aiohttp.ClientError, OSError, ConfigException) as error:
             raise Unreachable(f"GET {path}: {str(error) or type(error).__name__}") from error
         return bool(response.status == 200)  # noqa: PLR2004 - HTTP's own
 
-    async def _open(self, method: str, resource: str) -> aiohttp.ClientResponse:
+    async def _open(self, resource: str, *, seconds: float) -> aiohttp.ClientResponse:
+        """The answer to a GET before its body; `seconds` for all of it."""
         verb, url, headers, _, _ = await self._client.param_serialize(
-            method, resource, header_params={"Accept": _JSON}, auth_settings=["BearerToken"]
+            "GET", resource, header_params={"Accept": _JSON}, auth_settings=["BearerToken"]
         )
         transport: Any = self._client.rest_client
-        opened = await transport.request(verb, url, headers=headers)
+        limit = aiohttp.ClientTimeout(total=seconds)
+        opened = await transport.request(verb, url, headers=headers, _request_timeout=limit)
         return cast("aiohttp.ClientResponse", opened.response)
 
     async def ask(self, kind: Kind, spec: Obj) -> Obj:

@@ -35,7 +35,7 @@ from trireme_operator.metricsapi.scrape import ReadFn, Scraper
 from trireme_operator.metricsapi.server import Server
 from trireme_operator.rendering.api_service import MetricsService
 
-STUCK_SECONDS = 5.0
+STUCK_SECONDS = 10.0
 """So long without a turn, and the loop ends the process: a server that accepts and never answers does more harm than
 one that is not there (docs/autoscaling.md)."""
 _LEAVE_SECONDS = 2.0

@@ -23,10 +23,11 @@ INTERVAL_SECONDS: Final = 2.0
 FRESH_SECONDS: Final = 15.0
 """An HPA's period: what is older says nothing about now. Longer where leaders are too many to be asked that often."""
 _MISSED_READS: Final = 3
-_INFO: Final = re.compile(r'trireme_launcher_info\{[^\n}]*\bpod="([^"\n]*)"')
-_STAGE: Final = re.compile(r'trireme_launcher_stage\{stage="([A-Za-z]+)"\} 1')
-_VALUE: Final = re.compile(rf"{QUEUE_METRIC}(?:\{{[^\n}}]*\}})? ([0-9]{{1,12}})(?:\.0*)?")
-_READY: Final = "Ready"
+_INFO: Final = b"\ntrireme_launcher_info{"
+_INFO_LIMIT: Final = 4096
+_POD: Final = re.compile(rb'[{,]pod="([^"]*)"')
+_READY: Final = b'\ntrireme_launcher_stage{stage="Ready"} 1\n'
+_VALUE: Final = re.compile(rb"\n%b ([0-9]{1,12})\n" % QUEUE_METRIC.encode())
 
 ReadFn = Callable[[str], Awaitable[bytes]]
 """The body of ``/metrics`` at an address. Raises SilentError and AnswerError."""
@@ -35,20 +36,16 @@ ReadFn = Callable[[str], Awaitable[bytes]]
 def queue_length(body: bytes, *, pod: str) -> int | None:
     """Requests that wait and run at the leader of this name; None when it is not in rotation, or does not know.
 
-    Raises AnswerError when somebody else answers.
+    Raises AnswerError when somebody else answers. Nothing is done line by line: an answer may be large and hostile, and
+    while it is read nobody is answered.
     """
-    value: int | None = None
-    name = stage = ""
-    for line in body.decode(errors="replace").splitlines():
-        if match := _VALUE.fullmatch(line):
-            value = int(match[1])
-        elif match := _STAGE.fullmatch(line):
-            stage = match[1]
-        elif match := _INFO.match(line):
-            name = match[1]
-    if name != pod:
+    text = b"\n" + body + b"\n"
+    at = text.find(_INFO)
+    name = _POD.search(text[at : text.find(b"\n", at + 1)][:_INFO_LIMIT]) if at >= 0 else None
+    if name is None or name[1] != pod.encode():
         raise AnswerError("another pod answers at this address")
-    return value if stage == _READY else None
+    value = _VALUE.search(text) if _READY in text else None
+    return None if value is None else int(value[1])
 
 
 class Scraper:
