@@ -214,7 +214,8 @@ async def test_of_two_servers_one_writes_and_both_serve_the_same() -> None:
 
 async def test_who_lost_the_race_reads_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trireme_operator.metricsapi.identity.RETRY_SECONDS", 0.0)
-    api, lost = Cluster(), []
+    api = Cluster()
+    lost: list[int] = []
 
     def race(verb: str, kind: Kind, _: str) -> Exception | None:
         if verb == "merge" and not lost:

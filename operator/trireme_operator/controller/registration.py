@@ -203,7 +203,7 @@ class Registration:
     async def _problem(self, ours: Obj) -> str:
         """Why namespaces would not end now; empty when nothing keeps them."""
         conditions = (ours.get("status") or {}).get("conditions") or []
-        said = next((each for each in conditions if each.get("type") == "Available"), {})
+        said: Obj = next((each for each in conditions if each.get("type") == "Available"), {})
         if said.get("status") != "True":
             return f"it is not available: {said.get('reason', 'Unknown')}: {said.get('message', '')}".rstrip(": ")
         if not await self._discovery.knows(METRICS_PATH, seconds=DISCOVERY_SECONDS):
