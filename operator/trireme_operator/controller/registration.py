@@ -120,7 +120,9 @@ class Registration:
             except NotLeading:
                 continue
             except KubeError as error:
-                self._say("The metrics server's registration was not looked at", reason=str(error))
+                if self._is_news(str(error)):
+                    log = structlog.get_logger()
+                    log.warning("The metrics server's registration was not looked at", reason=str(error))
 
     async def step(self) -> None:
         """Look once, and do what is to be done. Raises KubeError and NotLeading."""
@@ -134,7 +136,7 @@ class Registration:
         if ours is None:
             self._bad_since = self._good_since = None
             if against:
-                self._say("The metrics server is not registered", reason=against)
+                self._withhold(against)
             elif self._clock() >= self._not_before:
                 await self._register()
         elif against:
@@ -162,12 +164,13 @@ class Registration:
             await self._answers(self._service, _authorities(wanted))
             await self._api.apply(API_SERVICE, wanted, manager=FIELD_MANAGER, force=False)
         except (UnreachedError, NotFound) as error:
-            self._say("The metrics server is not registered", reason=str(error))
+            self._withhold(str(error))
         except Conflict as error:
-            self._say("The metrics server is not registered", reason=f"somebody else was faster: {error}")
+            self._withhold(f"somebody else was faster: {error}")
         else:
             self.registered = True
-            self._say("The metrics server is registered", service=self._service.host)
+            self._said = ""
+            structlog.get_logger().info("The metrics server is registered", service=self._service.host)
             self._changed()
 
     async def _object(self) -> Obj:
@@ -233,15 +236,18 @@ class Registration:
             return  # gone, or another one by now: the next look tells
         self.registered = False
         self._bad_since = self._good_since = None
-        self._say("The metrics server's registration is taken away", reason=reason)
+        self._said = reason
+        structlog.get_logger().info("The metrics server's registration is taken away", reason=reason)
         self._changed()
 
-    def _say(self, event: str, **more: str) -> None:
-        """Once for each cause: it is looked at every other second."""
-        told = f"{event} {more}"
-        if told != self._said:
-            structlog.get_logger().info(event, **more)
-        self._said = told
+    def _withhold(self, reason: str) -> None:
+        if self._is_news(reason):
+            structlog.get_logger().info("The metrics server is not registered", reason=reason)
+
+    def _is_news(self, reason: str) -> bool:
+        """Whether it was not said last: it is looked at every other second."""
+        before, self._said = self._said, reason
+        return reason != before
 
 
 def _authorities(obj: Obj) -> str:
