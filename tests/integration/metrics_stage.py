@@ -247,7 +247,7 @@ async def leader(hands: Hands, namespace: str, group: int, address: str) -> None
         f"{lws}group-index": str(group),
         f"{lws}worker-index": "0",
     }
-    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    metadata: Obj = {"name": name, "namespace": namespace, "labels": labels}
     metadata |= {"ownerReferences": [owner | {"uid": await _stateful_set(hands, namespace)}]}
     await until(lambda: _exists(hands, SERVICE_ACCOUNT, namespace, "default"))
     await hands.create(POD, {"metadata": metadata, "spec": {"containers": [{"name": "engine", "image": "x"}]}})

@@ -27,7 +27,7 @@ from tests.integration.metrics_stage import (
 )
 from tests.integration.server import Hands, connected, until
 from trireme_operator.controller.registration import HARM_SECONDS, STEP_SECONDS
-from trireme_operator.kube import API_SERVICE, CLUSTER_ROLE, NAMESPACE, SECRET, NotFound
+from trireme_operator.kube import API_SERVICE, CLUSTER_ROLE, NAMESPACE, SECRET, NotFound, Obj
 from trireme_operator.metricsapi.main import STUCK_SECONDS
 from trireme_operator.rendering.api_service import METRICS_GROUP
 
@@ -145,7 +145,7 @@ async def test_a_broken_server_holds_no_namespace_up_and_heals(stage: MetricsSta
 
 
 async def test_a_foreign_adapter_gets_the_group_to_itself(stage: MetricsStage) -> None:
-    theirs = {
+    theirs: Obj = {
         "apiVersion": API_SERVICE.api_version,
         "kind": API_SERVICE.kind,
         "metadata": {"name": f"v1beta1.{METRICS_GROUP}"},
