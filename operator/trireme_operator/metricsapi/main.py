@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -98,7 +98,7 @@ async def serve(configuration: Configuration, *, read: ReadFn | None = None) -> 
         await _run_until_stopped(parts)
 
 
-async def _run_until_stopped(parts: list[Awaitable[None]]) -> None:
+async def _run_until_stopped(parts: Sequence[Awaitable[None]]) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -124,14 +124,6 @@ async def _alive() -> None:
         await asyncio.sleep(STUCK_SECONDS / 5)
 
 
-def _run(configuration: Configuration, serving: Callable[[Configuration], Awaitable[None]]) -> None:
-    async def run() -> None:
-        await serving(configuration)
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
-
-
 def main() -> None:
     """The entry point; exit code 2 for an unusable environment, 1 when a part fails."""
     try:
@@ -143,7 +135,8 @@ def main() -> None:
     stay_small()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        _run(configuration, serve)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(configuration))
     except Exception as error:  # noqa: BLE001 - the last boundary: whatever ended it belongs in the log
         structlog.get_logger().exception("The metrics server ended", reason=f"{type(error).__name__}: {error}")
         sys.exit(1)
