@@ -102,14 +102,13 @@ class World:
     def live(self) -> Obj:
         return self.api.one(API_SERVICE, API_SERVICE_NAME, "")
 
-    @property
-    def registered(self) -> bool:
+    def is_registered(self) -> bool:
         assert (API_SERVICE_NAME in self.api.names(API_SERVICE)) is self.registration.registered
         return self.registration.registered
 
     async def start(self) -> None:
         await self.registration.step()
-        assert self.registered
+        assert self.is_registered()
         self.available()
         await self.pass_seconds(STEP_SECONDS)
 
@@ -128,11 +127,11 @@ async def test_it_is_registered_after_the_server_answered_under_its_authorities(
     world = World()
     world.problem = "connection refused"
     await world.registration.step()
-    assert not world.registered
+    assert not world.is_registered()
 
     world.problem = None
     await world.pass_seconds(STEP_SECONDS)
-    assert world.registered
+    assert world.is_registered()
     assert world.asked == [PEM, PEM]
     assert world.live["spec"]["caBundle"] == encoded(PEM)
     assert world.live["spec"]["service"] == {"namespace": SERVICE.namespace, "name": SERVICE.name, "port": 443}
@@ -147,7 +146,7 @@ async def test_at_rest_nothing_is_written() -> None:
     writes = list(world.api.writes)
     await world.pass_seconds(PROVEN_SECONDS)
     assert world.api.writes == writes
-    assert world.registered
+    assert world.is_registered()
 
 
 async def test_nobody_wants_it_and_nothing_is_asked() -> None:
@@ -170,10 +169,10 @@ async def test_it_goes_with_the_last_resource_that_wants_it() -> None:
     await world.start()
     world.wanted = False
     await world.pass_seconds(STEP_SECONDS)
-    assert not world.registered
+    assert not world.is_registered()
     world.wanted = True
     await world.pass_seconds(STEP_SECONDS)
-    assert world.registered, "that was no harm, so there is no pause"
+    assert world.is_registered(), "that was no harm, so there is no pause"
 
 
 async def test_what_an_operator_before_left_behind_is_taken_away() -> None:
@@ -181,7 +180,7 @@ async def test_what_an_operator_before_left_behind_is_taken_away() -> None:
     world.wanted = False
     world.api.add(API_SERVICE, api_service(SERVICE, authorities=PEM, owner_uid="x"))
     await world.registration.step()
-    assert not world.registered
+    assert not world.is_registered()
 
 
 @pytest.mark.parametrize("name", ["v1beta1.custom.metrics.k8s.io", API_SERVICE_NAME])
@@ -208,7 +207,7 @@ async def test_one_that_comes_later_gets_the_group_to_itself() -> None:
     await world.start()
     world.api.add(API_SERVICE, foreign())
     await world.pass_seconds(STEP_SECONDS)
-    assert not world.registered
+    assert not world.is_registered()
     assert world.api.names(API_SERVICE) == {"v1beta1.custom.metrics.k8s.io"}
 
 
@@ -236,7 +235,7 @@ async def test_harm_of_five_seconds_takes_it_away(how: str) -> None:
         world.through = False
     world.problem = "no answer"
     began = world.now
-    while world.registered:
+    while world.is_registered():
         await world.pass_seconds(STEP_SECONDS)
     assert HARM_SECONDS <= world.now - began <= HARM_SECONDS + 2 * STEP_SECONDS
 
@@ -249,17 +248,17 @@ async def test_a_short_failure_changes_nothing() -> None:
         await world.pass_seconds(2 * STEP_SECONDS)
         world.available()
         await world.pass_seconds(STEP_SECONDS)
-    assert world.registered
+    assert world.is_registered()
 
 
 async def test_a_new_one_that_is_never_available_goes_again() -> None:
     world = World()
     await world.registration.step()
-    assert world.registered
+    assert world.is_registered()
     await world.pass_seconds(FIRST_SECONDS)
-    assert world.registered
+    assert world.is_registered()
     await world.pass_seconds(2 * STEP_SECONDS)
-    assert not world.registered
+    assert not world.is_registered()
 
 
 async def test_it_comes_back_with_a_growing_pause_that_a_good_time_forgets() -> None:
@@ -268,10 +267,10 @@ async def test_it_comes_back_with_a_growing_pause_that_a_good_time_forgets() -> 
     for _ in range(8):
         await world.start()
         world.available("False")
-        while world.registered:
+        while world.is_registered():
             await world.pass_seconds(STEP_SECONDS)
         gone = world.now
-        while not world.registered:
+        while not world.is_registered():
             world.now += STEP_SECONDS
             await world.registration.step()
         pauses.append(world.now - gone)
@@ -282,9 +281,9 @@ async def test_it_comes_back_with_a_growing_pause_that_a_good_time_forgets() -> 
     await world.pass_seconds(PROVEN_SECONDS + 2 * STEP_SECONDS)
     world.available("False")
     await world.pass_seconds(HARM_SECONDS + 2 * STEP_SECONDS)
-    assert not world.registered
+    assert not world.is_registered()
     await world.pass_seconds(PAUSE_SECONDS)
-    assert world.registered
+    assert world.is_registered()
 
 
 async def test_it_goes_when_its_own_namespace_goes() -> None:
@@ -292,9 +291,9 @@ async def test_it_goes_when_its_own_namespace_goes() -> None:
     await world.start()
     world.namespace["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     await world.pass_seconds(STEP_SECONDS)
-    assert not world.registered
+    assert not world.is_registered()
     await world.pass_seconds(PAUSE_SECONDS)
-    assert not world.registered
+    assert not world.is_registered()
 
 
 async def test_new_authorities_and_a_new_owner_are_taken_up() -> None:
@@ -325,12 +324,12 @@ async def test_without_certificate_or_owner_it_is_not_registered_and_a_good_one_
 
     remove()
     await world.pass_seconds(STEP_SECONDS * 3)
-    assert world.registered
+    assert world.is_registered()
     fresh = World()
     world = fresh
     remove()
     await world.pass_seconds(STEP_SECONDS * 3)
-    assert not world.registered
+    assert not world.is_registered()
 
 
 async def test_another_ones_object_of_the_same_name_is_not_deleted() -> None:
@@ -355,14 +354,14 @@ async def test_it_runs_where_it_may_write_and_knows_what_there_is(monkeypatch: p
     task = asyncio.create_task(world.registration.run())
     try:
         await asyncio.sleep(0.02)
-        assert not world.registered
+        assert not world.is_registered()
         world.fence.open()
         world.is_known = False
         await asyncio.sleep(0.02)
-        assert not world.registered
+        assert not world.is_registered()
         world.is_known = True
         async with asyncio.timeout(5):
-            while not world.registered:  # noqa: ASYNC110 - what is waited for has no event
+            while not world.is_registered():  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.005)
         assert not failures, "the first look failed, and there was a second one"
     finally:
