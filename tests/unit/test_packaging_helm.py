@@ -95,7 +95,8 @@ def test_with_namespaces_the_operator_has_rights_there_only() -> None:
 def test_the_lease_is_in_the_namespace_that_its_right_is_for(tmp_path: Path) -> None:
     """Also where kustomize moves both: the namespace comes from the pod."""
     found = by_identity(chart.template(release="mine"))
-    (rule,) = found["Role", chart.NAMESPACE, "mine-trireme-lease"]["rules"]
+    rules = found["Role", chart.NAMESPACE, "mine-trireme-lease"]["rules"]
+    (rule,) = [each for each in rules if each["resources"] == ["leases"]]
     entries = {entry["name"]: entry for entry in operator_container(list(found.values()))["env"]}
 
     assert entries["TRIREME_LEASE"]["value"] == f"$(TRIREME_NAMESPACE)/{rule['resourceNames'][0]}"
