@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import create, crowd, latency, operator, report, starting, writes
+from bench import create, crowd, latency, metrics_path, operator, report, starting, writes
 from bench.audit import AuditLog
 from bench.figures import Figure
 from bench.image import operator as operator_image
@@ -30,6 +30,7 @@ class Part(StrEnum):
     SINGLE = "single"
     COUNTS = "counts"
     MANY = "many"
+    METRICS = "metrics"
     IMAGE = "image"
 
 
@@ -44,9 +45,10 @@ class Sizes:
     starts: int = 5
     restarts: int = 3
     rest_seconds: int = 600
+    leaders: int = 1000
 
 
-QUICK = Sizes(runs=20, answers=20, counted=5, resources=50, starts=3, restarts=2, rest_seconds=20)
+QUICK = Sizes(runs=20, answers=20, counted=5, resources=50, starts=3, restarts=2, rest_seconds=20, leaders=50)
 
 
 KeepFn = Callable[[Figure], None]
@@ -90,6 +92,13 @@ async def many(sizes: Sizes, keep: KeepFn) -> None:
         with step(f"restart {sizes.restarts} times among {len(owners)} resources"):
             for figure in await _restarts(stage, owners, sizes):
                 keep(figure)
+
+
+async def metrics(sizes: Sizes, keep: KeepFn) -> None:
+    """The metrics server with many leaders, while autoscalers ask."""
+    with step(f"serve the queues of {sizes.leaders} leaders"):
+        for figure in await metrics_path.measure(leaders=sizes.leaders):
+            keep(figure)
 
 
 async def image(_: Sizes, keep: KeepFn) -> None:
@@ -145,6 +154,7 @@ PARTS: dict[Part, Callable[[Sizes, KeepFn], Coroutine[Any, Any, None]]] = {
     Part.SINGLE: single,
     Part.COUNTS: counts,
     Part.MANY: many,
+    Part.METRICS: metrics,
     Part.IMAGE: image,
 }
 

@@ -39,6 +39,10 @@ LIMITS: tuple[Limit, ...] = (
     Limit("rss_mb_at_1000", "resident memory of the operator", 120.0, "MB", 1000, "resources"),
     Limit("rss_kb_each", "resident memory for each resource", 40.0, "kB", 1000, "resources"),
     Limit("rss_after_delete_ratio", "memory after all were deleted / before the first", 1.1, "x", 1000, "resources"),
+    Limit("metrics_answer_p99_seconds", "the metrics server's answer to an autoscaler", 0.05, "s", 1000, "leaders"),
+    Limit("metrics_rss_mb", "resident memory of a metrics server", 120.0, "MB", 1000, "leaders"),
+    Limit("metrics_processor_share", "processor time of a metrics server, of one core", 0.5, "cores", 1000, "leaders"),
+    Limit("metrics_reads_per_second", "reads of launchers by a metrics server", 205.0, "reads/s", 1000, "leaders"),
     Limit("start_seconds", "start of the process until its probe answers, empty cluster", 2.0, "s", 5),
     Limit("image_mb", "the operator's image, compressed", 150.0, "MB", 1, "images"),
 )

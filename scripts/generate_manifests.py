@@ -23,6 +23,7 @@ MANIFESTS = ROOT / "manifests"
 HEADER = "# Made by `make generate` from crds/ and charts/trireme. Do not edit.\n"
 HELM_LABELS = ("helm.sh/chart", "app.kubernetes.io/managed-by")
 """Labels that say "Helm did this", which is not so for who applies the manifests."""
+COMPONENT, OPERATOR = "app.kubernetes.io/component", "operator"
 
 
 def namespace() -> dict[str, Any]:
@@ -71,7 +72,10 @@ def stale(files: Mapping[Path, str]) -> list[Path]:
 
 
 def _file_name(obj: Mapping[str, Any]) -> str:
-    return f"{obj['kind'].lower()}.yaml"
+    """By kind; what does not belong to the operator itself says so."""
+    component = (obj["metadata"].get("labels") or {}).get(COMPONENT, OPERATOR)
+    suffix = "" if component == OPERATOR else f"-{component}"
+    return f"{obj['kind'].lower()}{suffix}.yaml"
 
 
 def _yaml(obj: Mapping[str, Any]) -> str:

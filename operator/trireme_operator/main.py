@@ -28,6 +28,7 @@ import structlog
 import uvloop
 from prometheus_client import start_http_server
 
+from trireme_operator import environment
 from trireme_operator.collector.client import LauncherClient
 from trireme_operator.collector.collector import Collector
 from trireme_operator.controller import handlers
@@ -36,19 +37,24 @@ from trireme_operator.controller.events import Recorder
 from trireme_operator.controller.feed import Feed
 from trireme_operator.controller.leadership import Leadership
 from trireme_operator.controller.liveness import stuck
-from trireme_operator.controller.logs import LogFormat, configure_logs
 from trireme_operator.controller.metrics import Metrics
+from trireme_operator.controller.metrics_demand import Demand
 from trireme_operator.controller.permits import Permits, PermitServer
 from trireme_operator.controller.queue import Key, KeyedQueue
+from trireme_operator.controller.reach import Reach
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
+from trireme_operator.controller.registration import Registration
 from trireme_operator.controller.resync import resync
 from trireme_operator.controller.rights import Rights
 from trireme_operator.controller.store import KINDS, Store, Stream
 from trireme_operator.controller.workers import describe, work
-from trireme_operator.kube import LEADER_WORKER_SET, Claim, Fence, FencedApi, KubernetesApi, Lease, connect
+from trireme_operator.environment import ConfigurationError
+from trireme_operator.kube import LEADER_WORKER_SET, Claim, Fence, FencedApi, KubeApi, KubernetesApi, Lease, connect
+from trireme_operator.logs import LogFormat, configure_logs
 from trireme_operator.memory import stay_small
 from trireme_operator.rendering import Settings
+from trireme_operator.rendering.api_service import MetricsService
 
 WORKERS = 8
 GATHER_SECONDS = 0.1
@@ -56,10 +62,6 @@ GATHER_SECONDS = 0.1
 _STOP_LIMIT_SECONDS = 0.5
 _LEASE_TIMEOUT_SECONDS = 2.0
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-
-
-class ConfigurationError(Exception):
-    """The environment is not usable; the message names the variable, its value and what is expected."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Configuration:
     kubeconfig: Path | None
     claim: Claim | None
     """The Lease to hold, and the name to hold it by; None: this process is the only one."""
+    metrics_service: MetricsService | None
+    """The metrics server that is registered while it is wanted; None: there is none."""
     instance: str
     """A name for this process that no other one has, and that a restart in the same pod keeps."""
 
@@ -87,9 +91,7 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
     policy = environ.get("TRIREME_LAUNCHER_PULL_POLICY", "IfNotPresent")
     if policy not in _PULL_POLICIES:
         raise ConfigurationError(f"TRIREME_LAUNCHER_PULL_POLICY is {policy!r}: use one of {', '.join(_PULL_POLICIES)}")
-    log_format = environ.get("TRIREME_LOG_FORMAT", "json")
-    if log_format not in ("json", "console"):
-        raise ConfigurationError(f"TRIREME_LOG_FORMAT is {log_format!r}: use json or console")
+    log_format = environment.log_format(environ)
     kubeconfig = environ.get("KUBECONFIG", "")
     instance = environ.get("TRIREME_IDENTITY") or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     return Configuration(
@@ -99,13 +101,14 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
             operator_namespace=environ.get("TRIREME_NAMESPACE", ""),
             permit_url=_permit_url(environ),
         ),
-        namespaces=tuple(name.strip() for name in environ.get("TRIREME_NAMESPACES", "").split(",") if name.strip()),
-        log_format="json" if log_format == "json" else "console",
-        probe_port=_port(environ, "TRIREME_PROBE_PORT", 8080),
-        metrics_port=_port(environ, "TRIREME_METRICS_PORT", 9090),
-        permit_port=_port(environ, "TRIREME_PERMIT_PORT", 8081),
+        namespaces=environment.namespaces(environ),
+        log_format=log_format,
+        probe_port=environment.port(environ, "TRIREME_PROBE_PORT", 8080),
+        metrics_port=environment.port(environ, "TRIREME_METRICS_PORT", 9090),
+        permit_port=environment.port(environ, "TRIREME_PERMIT_PORT", 8081),
         kubeconfig=Path(kubeconfig) if kubeconfig else None,
         claim=_claim(environ, instance),
+        metrics_service=_metrics_service(environ),
         instance=instance,
     )
 
@@ -151,10 +154,37 @@ async def serve(configuration: Configuration) -> None:
             rights.run(),
             _collect(collector, store),
             _permits(configuration, store, leadership, metrics).run(),
+            *_registration(configuration, api, fence, writing=writing, store=store, queue=queue, metrics=metrics),
         ]
         parts += [work(queue, reconciler.reconcile, metrics) for _ in range(WORKERS)]
         structlog.get_logger().info("Starting", namespaces=list(configuration.namespaces) or "all", workers=WORKERS)
         await _run_until_stopped(parts, stopping, leadership.resign)
+
+
+def _registration(
+    configuration: Configuration,
+    api: KubernetesApi,
+    fence: Fence,
+    *,
+    writing: KubeApi,
+    store: Store,
+    queue: KeyedQueue,
+    metrics: Metrics,
+) -> list[Awaitable[None]]:
+    """What keeps the metrics server registered; nothing where there is none."""
+    if configuration.metrics_service is None:
+        return []
+    registration = Registration(
+        writing,
+        api,
+        fence,
+        configuration.metrics_service,
+        wanted=Demand(store),
+        answers=Reach(),
+        changed=queue.add_all,
+    )
+    metrics.registered.set_function(lambda: registration.registered)
+    return [registration.run()]
 
 
 def _streams(namespaces: Sequence[str]) -> list[Stream]:
@@ -258,13 +288,13 @@ def _login(kubeconfig: Path | None) -> Callable[..., Any]:
 
 def _claim(environ: Mapping[str, str], identity: str) -> Claim | None:
     """The same identity for each start in one pod: a restarted container holds what the one before it held."""
-    text = environ.get("TRIREME_LEASE", "")
-    if not text:
-        return None
-    namespace, _, name = text.partition("/")
-    if not namespace or not name or "/" in name:
-        raise ConfigurationError(f"TRIREME_LEASE is {text!r}: use NAMESPACE/NAME, or leave it empty for one operator")
-    return Claim(namespace, name, identity)
+    found = environment.namespaced_name(environ, "TRIREME_LEASE", empty="for one operator")
+    return None if found is None else Claim(*found, identity)
+
+
+def _metrics_service(environ: Mapping[str, str]) -> MetricsService | None:
+    found = environment.namespaced_name(environ, "TRIREME_METRICS_API", empty="where there is no metrics server")
+    return None if found is None else MetricsService(*found)
 
 
 def _permit_url(environ: Mapping[str, str]) -> str:
@@ -272,13 +302,6 @@ def _permit_url(environ: Mapping[str, str]) -> str:
     if url and not re.fullmatch(r"http://[A-Za-z0-9.-]+(:[0-9]{1,5})?", url):
         raise ConfigurationError(f"TRIREME_PERMIT_URL is {url!r}: use http://HOST:PORT, or leave it empty")
     return url
-
-
-def _port(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name, str(default))
-    if not text.isdigit() or not 0 < int(text) < 2**16:
-        raise ConfigurationError(f"{name} is {text!r}: use a port number from 1 to 65535")
-    return int(text)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ class FakeKube:
         number = next(self._numbers)
         fresh = {"uid": f"uid-{number}", "resourceVersion": str(number + 1), "generation": 1}
         stored["metadata"] = fresh | stored["metadata"]
-        self.objects[kind, stored["metadata"]["namespace"], stored["metadata"]["name"]] = stored
+        self.objects[kind, stored["metadata"].get("namespace", ""), stored["metadata"]["name"]] = stored
         return stored
 
     def one(self, kind: Kind, name: str, namespace: str = "genai") -> Obj:
@@ -63,11 +63,12 @@ class FakeKube:
     async def apply(
         self, kind: Kind, obj: Obj, *, manager: str, force: bool = True, subresource: str | None = None
     ) -> Obj:
-        assert force, "the operator always forces"
         name = obj["metadata"]["name"]
         self._check("apply", kind, name)
-        key = (kind, obj["metadata"]["namespace"], name)
+        key = (kind, obj["metadata"].get("namespace", ""), name)
         live = self.objects.get(key)
+        if live is not None and not force:
+            raise Conflict("another manager owns its fields", status=409)
         if live is None and subresource is not None:
             raise NotFound(f'{kind} "{name}" not found', status=404)
         uid = obj["metadata"].get("uid")

@@ -15,12 +15,12 @@ from tests.unit.controller_samples import resource
 from tests.unit.fake_kube import FakeKube, error
 from tests.unit.stores import filled
 from trireme_operator.controller import workers
-from trireme_operator.controller.logs import configure_logs
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
 from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET
+from trireme_operator.logs import configure_logs
 from trireme_operator.rendering import Settings
 
 

@@ -17,6 +17,7 @@ from trireme_operator.controller.recording import RecordingApi
 from trireme_operator.controller.rights import ACCESS, NEEDED, REVIEW, Missing, Right, Rights
 from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, SCALED_OBJECT, Fence, Kind, Obj, Unreachable
 from trireme_operator.rendering import Settings
+from trireme_operator.rendering.api_service import API_SERVICE_NAME
 
 ROOT = Path(__file__).parents[2]
 KEY = Key(NAMESPACE, "llm")
@@ -37,11 +38,30 @@ def expand(rules: list[dict[str, Any]]) -> set[Right]:
     }
 
 
+REGISTRATION = {Right("list", "apiregistration.k8s.io", "apiservices")}
+"""What else is not for single objects by name: who has registered the metrics API (controller/registration.py)."""
+
+
 def test_the_installed_role_grants_what_the_code_needs_and_nothing_else() -> None:
     role = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
-    granted, needed = expand(role["rules"]), set(NEEDED)
+    granted = expand([rule for rule in role["rules"] if "resourceNames" not in rule])
+    needed = set(NEEDED) | REGISTRATION
     assert granted - needed == set(), "nothing in controller/rights.py needs these"
     assert needed - granted == set(), "the chart's _rules.tpl does not grant these"
+
+
+def test_single_objects_are_granted_by_name_to_register_one_api_and_no_other() -> None:
+    role = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
+    named = {
+        (verb, resource, name)
+        for rule in role["rules"]
+        for name in rule.get("resourceNames", ())
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+    }
+    assert named == {("get", "clusterroles", "trireme-metrics-api")} | {
+        (verb, "apiservices", API_SERVICE_NAME) for verb in ("create", "patch", "delete")
+    }
 
 
 class Reviews:

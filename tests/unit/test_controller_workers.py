@@ -13,11 +13,12 @@ import pytest
 import structlog
 
 from trireme_operator import main
-from trireme_operator.controller.logs import configure_logs
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
 from trireme_operator.controller.workers import describe, work
+from trireme_operator.environment import ConfigurationError
 from trireme_operator.kube import Claim, TooManyRequests
+from trireme_operator.logs import configure_logs
 
 GOOD, BAD = Key("a", "good"), Key("a", "bad")
 
@@ -157,10 +158,11 @@ def test_the_lease_is_held_by_the_pods_name_or_by_one_that_nobody_else_has() -> 
         ("TRIREME_PERMIT_URL", "http://permit:8081/v1"),
         ("TRIREME_LEASE", "trireme-system"),
         ("TRIREME_LEASE", "a/b/c"),
+        ("TRIREME_METRICS_API", "trireme-metrics-api"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_value(name: str, value: str) -> None:
-    with pytest.raises(main.ConfigurationError, match=f"{name} is .*{value}"):
+    with pytest.raises(ConfigurationError, match=f"{name} is .*{value}"):
         main.read_configuration({"TRIREME_LAUNCHER_IMAGE": "x"} | {name: value})
 
 

@@ -84,14 +84,16 @@ def test_nothing_in_the_plain_manifests_claims_to_be_helms() -> None:
         assert labels.get("app.kubernetes.io/managed-by") != "Helm", identity(obj)
 
 
-def operator_pod() -> dict[str, Any]:
-    deployment = next(obj for obj in load_all(MANIFESTS / "install.yaml") if obj["kind"] == "Deployment")
-    pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
+def pod_of(deployment: str) -> dict[str, Any]:
+    wanted = ("Deployment", deployment)
+    found = [obj for obj in load_all(MANIFESTS / "install.yaml") if (obj["kind"], obj["metadata"]["name"]) == wanted]
+    pod: dict[str, Any] = found[0]["spec"]["template"]["spec"]
     return pod
 
 
-def test_the_operators_pod_has_no_privilege() -> None:
-    pod = operator_pod()
+@pytest.mark.parametrize("deployment", ["trireme", "trireme-metrics-api"])
+def test_no_pod_has_a_privilege(deployment: str) -> None:
+    pod = pod_of(deployment)
     (container,) = pod["containers"]
 
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -106,13 +108,16 @@ def test_the_operators_pod_has_no_privilege() -> None:
     assert [list(volume) for volume in pod["volumes"]] == [["name", "emptyDir"]]
 
 
-def test_no_rule_reaches_for_everything_or_for_secrets() -> None:
+def test_no_rule_reaches_for_everything_or_for_secrets_but_the_one_with_our_certificate() -> None:
     rules = [rule for obj in load_all(MANIFESTS / "install.yaml") for rule in obj.get("rules", ())]
 
     assert rules
     for rule in rules:
         assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"], rule
-        assert not {"secrets", "nodes", "pods/exec"} & set(rule["resources"]), rule
+        assert not {"nodes", "pods/exec"} & set(rule["resources"]), rule
+        if "secrets" in rule["resources"]:
+            assert rule["resourceNames"] == ["trireme-metrics-api"], rule
+            assert set(rule["verbs"]) <= {"get", "patch"}, rule
 
 
 def test_ci_runs_the_gate_and_nothing_else() -> None:

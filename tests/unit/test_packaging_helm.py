@@ -83,7 +83,7 @@ def test_with_namespaces_the_operator_has_rights_there_only() -> None:
     found = by_identity(objects)
     cluster_wide = [name for rule in found["ClusterRole", "", "trireme"]["rules"] for name in rule["resources"]]
 
-    assert sorted(cluster_wide) == ["gateways"]
+    assert sorted(set(cluster_wide)) == ["apiservices", "clusterroles", "gateways"]
     for namespace in ("genai", "staging"):
         granted = [name for rule in found["Role", namespace, "trireme"]["rules"] for name in rule["resources"]]
         assert {"inferenceclusters", "leaderworkersets", "pods", "httproutes"} <= set(granted)
@@ -95,7 +95,8 @@ def test_with_namespaces_the_operator_has_rights_there_only() -> None:
 def test_the_lease_is_in_the_namespace_that_its_right_is_for(tmp_path: Path) -> None:
     """Also where kustomize moves both: the namespace comes from the pod."""
     found = by_identity(chart.template(release="mine"))
-    (rule,) = found["Role", chart.NAMESPACE, "mine-trireme-lease"]["rules"]
+    rules = found["Role", chart.NAMESPACE, "mine-trireme-lease"]["rules"]
+    (rule,) = [each for each in rules if each["resources"] == ["leases"]]
     entries = {entry["name"]: entry for entry in operator_container(list(found.values()))["env"]}
 
     assert entries["TRIREME_LEASE"]["value"] == f"$(TRIREME_NAMESPACE)/{rule['resourceNames'][0]}"
@@ -146,6 +147,49 @@ def test_a_network_policy_lets_launchers_and_the_named_in_and_nobody_else() -> N
     assert pods["podSelector"] == {"matchExpressions": [{"key": "trireme.dev/cluster", "operator": "Exists"}]}
     assert launchers["ports"] == [{"protocol": "TCP", "port": "permit"}]
     assert metrics["ports"] == [{"protocol": "TCP", "port": "metrics"}]
+
+
+def test_the_metrics_servers_stand_apart_and_find_their_service_and_secret() -> None:
+    found = by_identity(chart.template(release="mine"))
+    name = "mine-trireme-metrics-api"
+    deployment = found["Deployment", chart.NAMESPACE, name]["spec"]
+    service = found["Service", chart.NAMESPACE, name]["spec"]
+    operator = found["Deployment", chart.NAMESPACE, "mine-trireme"]["spec"]
+    (container,) = deployment["template"]["spec"]["containers"]
+    labels = deployment["template"]["metadata"]["labels"]
+
+    assert deployment["replicas"] == 2
+    assert found["PodDisruptionBudget", chart.NAMESPACE, name]["spec"]["selector"] == deployment["selector"]
+    assert service["selector"].items() <= labels.items()
+    assert not operator["selector"]["matchLabels"].items() <= labels.items()
+    assert service["ports"] == [{"name": "https", "port": 443, "targetPort": "api"}]
+    assert {"name": "api", "containerPort": int(environment(container)["TRIREME_METRICS_API_PORT"])} in container[
+        "ports"
+    ]
+    for each in (container, operator_container(list(found.values()))):
+        assert environment(each)["TRIREME_METRICS_API"] == f"$(TRIREME_NAMESPACE)/{name}"
+    assert "data" not in found["Secret", chart.NAMESPACE, name]
+    assert ("ClusterRole", "", name) in found
+
+
+def test_without_the_metrics_server_there_is_no_trace_of_it() -> None:
+    objects = chart.template(values=[chart.CASES / "no-metrics-api-values.yaml"])
+    assert not [obj for obj in objects if "metrics-api" in obj["metadata"]["name"]]
+    assert "TRIREME_METRICS_API" not in environment(operator_container(objects))
+    text = json.dumps([obj["rules"] for obj in objects if "rules" in obj])
+    assert "apiservices" not in text
+    assert "secrets" not in text
+
+
+def test_metrics_servers_see_pods_in_the_served_namespaces_only() -> None:
+    found = by_identity(chart.template("--set", "namespaces={genai}"))
+    name = "trireme-metrics-api"
+    assert [rule["resources"] for rule in found["ClusterRole", "", name]["rules"]] == [["configmaps"]]
+    (rule,) = found["Role", "genai", f"{name}-pods"]["rules"]
+    assert rule == {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
+    binding = found["RoleBinding", "genai", f"{name}-pods"]
+    assert binding["roleRef"]["name"] == f"{name}-pods"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": chart.NAMESPACE}]
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -237,8 +281,9 @@ def test_applying_the_file_twice_changes_nothing(applied: ControlPlane) -> None:
     assert versions(apply_file(applied)) == first
 
 
-def test_the_operators_pod_is_admitted_where_pod_security_is_restricted(applied: ControlPlane) -> None:
-    pod = json.dumps(operator_pod())
+@pytest.mark.parametrize("deployment", ["trireme", "trireme-metrics-api"])
+def test_each_pod_is_admitted_where_pod_security_is_restricted(applied: ControlPlane, deployment: str) -> None:
+    pod = json.dumps(pod_of(deployment))
 
     answer = applied.kubectl("create", "--dry-run=server", "--output=name", "--filename=-", text=pod)
 
@@ -246,15 +291,15 @@ def test_the_operators_pod_is_admitted_where_pod_security_is_restricted(applied:
 
 
 def test_that_namespace_does_refuse_a_lesser_pod(applied: ControlPlane) -> None:
-    pod = operator_pod()
+    pod = pod_of("trireme")
     del pod["spec"]["containers"][0]["securityContext"]
 
     with pytest.raises(CommandError, match="violates PodSecurity"):
         applied.kubectl("create", "--dry-run=server", "--filename=-", text=json.dumps(pod))
 
 
-def operator_pod() -> Obj:
-    template = installed_by_file()["Deployment", chart.NAMESPACE, "trireme"]["spec"]["template"]
+def pod_of(deployment: str) -> Obj:
+    template = installed_by_file()["Deployment", chart.NAMESPACE, deployment]["spec"]["template"]
     metadata = {"name": "probe", "namespace": chart.NAMESPACE, "labels": template["metadata"]["labels"]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
@@ -273,6 +318,7 @@ def operator_pod() -> Obj:
         pytest.param("list", "", "nodes", False, id="reads no node"),
         pytest.param("update", "trireme.dev", "inferenceclusters/finalizers", False, id="holds no deletion up"),
         pytest.param("create", "", "pods/exec", False, id="enters no pod"),
+        pytest.param("delete", "apiregistration.k8s.io", "apiservices", False, id="leaves other APIs alone"),
     ],
 )
 def test_the_operator_may_do_its_work_and_nothing_else(
@@ -306,9 +352,12 @@ def test_helm_installs_upgrades_without_a_change_and_leaves_the_crd(plane: Contr
 
     chart.helm(*upgrade)
     first = seen()
+    secret = ["secret", "other-trireme-metrics-api", "--namespace=by-helm"]
+    plane.kubectl("patch", *secret, "--type=merge", '--patch={"stringData":{"tls.crt":"by the server"}}')
     chart.helm(*upgrade)
     assert seen() == first
     assert len(first) == len(names)
+    assert json.loads(plane.kubectl("get", *secret, "--output=json"))["data"], "the certificate outlives upgrades"
 
     chart.helm("uninstall", "other", *common)
     assert "inferenceclusters" in plane.kubectl("get", "crd", "--output=name")

@@ -29,3 +29,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- printf "%s:%s" .image.repository (.image.tag | default .chart.AppVersion) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The metrics server: its Service, the Secret with its certificate, its ClusterRole and all else of it. */}}
+{{- define "trireme.metricsName" -}}
+{{ include "trireme.fullname" . }}-metrics-api
+{{- end -}}
+
+{{- define "trireme.metricsSelectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: metrics-api
+{{- end -}}
+
+{{- define "trireme.metricsLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "trireme.metricsSelectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}

@@ -74,6 +74,18 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
   resources: [leases]
   resourceNames: [{{ include "trireme.fullname" . }}]
   verbs: [get, create, patch]
+{{- if .Values.metricsApi.enabled }}
+# The authorities of the metrics server's certificate, in the one Secret that the chart made for it.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [{{ include "trireme.metricsName" . }}]
+  verbs: [get]
+# Whether this namespace (a Role reaches no other) is being deleted: then the metrics server's registration has to go at
+# once.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{- end }}
 {{- end -}}
 
 {{- define "trireme.clusterRules" -}}
@@ -85,4 +97,23 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 - apiGroups: [apiregistration.k8s.io]
   resources: [apiservices]
   verbs: [list]
+{{- if .Values.metricsApi.enabled }}
+# The metrics server is registered by one APIService, by name, while nobody else has registered its group in any
+# version. Its owner is the metrics server's ClusterRole, so that it goes when the release goes.
+- apiGroups: [apiregistration.k8s.io]
+  resources: [apiservices]
+  resourceNames: [v1beta2.custom.metrics.k8s.io]
+  verbs: [create, patch, delete]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterroles]
+  resourceNames: [{{ include "trireme.metricsName" . }}]
+  verbs: [get]
+{{- end }}
+{{- end -}}
+
+{{/* The metrics server's rights: pods where InferenceClusters are served, and whom and with what it serves. */}}
+{{- define "trireme.metricsPodRules" -}}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
 {{- end -}}

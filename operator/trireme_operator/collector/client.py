@@ -24,15 +24,17 @@ class SilentError(Exception):
 
 
 class LauncherClient:
-    """Reads ``/statusz``; connections are kept from one read to the next. To be made within an event loop."""
+    """Reads one path; connections are kept from one read to the next. To be made within an event loop."""
 
-    def __init__(self, *, port: int = LAUNCHER_PORT, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        self._port = port
+    def __init__(
+        self, *, port: int = LAUNCHER_PORT, timeout_seconds: float = TIMEOUT_SECONDS, path: str = "/statusz"
+    ) -> None:
+        self._port, self._path = port, path
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=timeout_seconds),
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "trireme-operator"},
+            headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "trireme-operator"},
             auto_decompress=False,
             trust_env=False,
             read_bufsize=_BUFFER_BYTES,
@@ -44,7 +46,7 @@ class LauncherClient:
     async def read(self, address: str) -> bytes:
         """The body of the answer. Raises SilentError and AnswerError."""
         host = f"[{address}]" if ":" in address else address
-        url = f"http://{host}:{self._port}/statusz"
+        url = f"http://{host}:{self._port}{self._path}"
         try:
             async with self._session.get(url, allow_redirects=False) as response:
                 try:

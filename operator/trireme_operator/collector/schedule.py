@@ -33,9 +33,13 @@ class _Entry:
 
 
 class Schedule:
-    """Targets by the UID of their pod. Times are seconds of a monotonic clock, which the caller reads."""
+    """Targets by the UID of their pod. Times are seconds of a monotonic clock, which the caller reads.
 
-    def __init__(self) -> None:
+    The two arguments are the shortest intervals.
+    """
+
+    def __init__(self, *, sentinel_seconds: float = SENTINEL_SECONDS, other_seconds: float = OTHER_SECONDS) -> None:
+        self._shortest, self._shortest_other = sentinel_seconds, other_seconds
         self._entries: dict[str, _Entry] = {}
         self._leaders: dict[_Zone, dict[str, int]] = {}
         self._sentinels: dict[_Zone, str] = {}
@@ -52,13 +56,13 @@ class Schedule:
     @property
     def sentinel_seconds(self) -> float:
         """Between two reads of a sentinel."""
-        return max(SENTINEL_SECONDS, len(self._sentinels) / (READS_PER_SECOND * _SENTINEL_SHARE))
+        return max(self._shortest, len(self._sentinels) / (READS_PER_SECOND * _SENTINEL_SHARE))
 
     @property
     def other_seconds(self) -> float:
         """Between two reads of any other launcher."""
         left = READS_PER_SECOND - len(self._sentinels) / self.sentinel_seconds
-        return max(OTHER_SECONDS, (len(self._entries) - len(self._sentinels)) / left)
+        return max(self._shortest_other, (len(self._entries) - len(self._sentinels)) / left)
 
     def put(self, target: Target, now: float) -> None:
         """A pod is there, or its address has changed: it is asked at once."""

@@ -54,6 +54,9 @@ class Metrics:
             ["answer"],
             registry=self.registry,
         )
+        self.registered = Gauge(
+            "trireme_metricsapi_registered", "1 while the metrics server is registered", registry=self.registry
+        )
         self.leader = Gauge("trireme_leader", "1 while this process holds the Lease and writes", registry=self.registry)
         depth = Gauge("trireme_queue_depth", "Keys that wait for a worker", registry=self.registry)
         depth.set_function(lambda: queue.depth)

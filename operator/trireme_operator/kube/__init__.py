@@ -18,6 +18,7 @@ from trireme_operator.kube.errors import (
 from trireme_operator.kube.fence import Fence, FencedApi, NotLeading
 from trireme_operator.kube.kinds import (
     API_SERVICE,
+    CLUSTER_ROLE,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     EVENT,
@@ -27,11 +28,13 @@ from trireme_operator.kube.kinds import (
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
     LEASE,
+    NAMESPACE,
     NETWORK_POLICY,
     POD,
     POD_DISRUPTION_BUDGET,
     POD_MONITOR,
     SCALED_OBJECT,
+    SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
@@ -43,6 +46,7 @@ from trireme_operator.kube.user import KubeconfigError, UserApi, connect_user
 
 __all__ = [
     "API_SERVICE",
+    "CLUSTER_ROLE",
     "CONFIG_MAP",
     "CONTROLLER_REVISION",
     "EVENT",
@@ -52,11 +56,13 @@ __all__ = [
     "INFERENCE_CLUSTER",
     "LEADER_WORKER_SET",
     "LEASE",
+    "NAMESPACE",
     "NETWORK_POLICY",
     "POD",
     "POD_DISRUPTION_BUDGET",
     "POD_MONITOR",
     "SCALED_OBJECT",
+    "SECRET",
     "SERVICE",
     "SERVICE_ACCOUNT",
     "ApiError",

@@ -74,7 +74,7 @@ class KubernetesApi:
         """See `KubeApi.apply`."""
         metadata = obj["metadata"]
         query = {"fieldManager": manager, "fieldValidation": "Strict"} | ({"force": "true"} if force else {})
-        path = kind.path(metadata["namespace"], metadata["name"], subresource)
+        path = kind.path(metadata.get("namespace"), metadata["name"], subresource)
         return await self._call("PATCH", kind, path, query=query, body=obj, content_type=_APPLY, is_object=True)
 
     async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
@@ -85,7 +85,7 @@ class KubernetesApi:
         """See `KubeApi.merge`."""
         metadata = obj["metadata"]
         query = {"fieldManager": manager, "fieldValidation": "Strict"}
-        path = kind.path(metadata["namespace"], metadata["name"])
+        path = kind.path(metadata.get("namespace"), metadata["name"])
         return await self._call("PATCH", kind, path, query=query, body=obj, content_type=_MERGE, is_object=True)
 
     async def delete(
@@ -101,6 +101,56 @@ class KubernetesApi:
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
         await self._call("DELETE", kind, kind.path(namespace, name), body=body, is_object=True)
+
+    async def watch(
+        self, kind: Kind, namespace: str | None, *, labels: str, since: str, seconds: int
+    ) -> AsyncIterator[tuple[str, Obj]]:
+        """Events from a version on (type, object), as the API server sends them, until it ends the stream.
+
+        Raises KubeError; Invalid with status 410 when the version is too old.
+        """
+        query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
+        query |= {"resourceVersion": since} | ({"labelSelector": labels} if labels else {})
+        what, rest = f"WATCH {kind.path(namespace)}", b""
+        limit = seconds + self._timeout_seconds
+        try:
+            response = await self._open(f"{kind.path(namespace)}?{urlencode(query)}", seconds=limit)
+            try:
+                if response.status != 200:  # noqa: PLR2004 - HTTP's own
+                    raw, headers = await response.read(), dict(response.headers)
+                    raise from_response(response.status, raw, what=what, headers=headers, is_object=False)
+                async for chunk in response.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        yield _event(line, what)
+            finally:
+                response.close()
+        except (TimeoutError, aiohttp.ClientError, OSError, ConfigException) as error:
+            raise Unreachable(f"{what}: the stream broke: {str(error) or type(error).__name__}") from error
+
+    async def knows(self, path: str, *, seconds: float) -> bool:
+        """Whether the API server answers a path of discovery with a success within the time. Raises Unreachable."""
+        try:
+            response = await self._open(path, seconds=seconds)
+            try:
+                await response.read()
+            finally:
+                response.release()
+        except (TimeoutError, aiohttp.ServerDisconnectedError):
+            return False
+        except (aiohttp.ClientError, OSError, ConfigException) as error:
+            raise Unreachable(f"GET {path}: {str(error) or type(error).__name__}") from error
+        return bool(response.status == 200)  # noqa: PLR2004 - HTTP's own
+
+    async def _open(self, resource: str, *, seconds: float) -> aiohttp.ClientResponse:
+        """The answer to a GET before its body; `seconds` for all of it."""
+        verb, url, headers, _, _ = await self._client.param_serialize(
+            "GET", resource, header_params={"Accept": _JSON}, auth_settings=["BearerToken"]
+        )
+        transport: Any = self._client.rest_client
+        limit = aiohttp.ClientTimeout(total=seconds)
+        opened = await transport.request(verb, url, headers=headers, _request_timeout=limit)
+        return cast("aiohttp.ClientResponse", opened.response)
 
     async def ask(self, kind: Kind, spec: Obj) -> Obj:
         """Have a review answered: a POST that stores nothing, of a kind outside namespaces. Raises KubeError."""
@@ -165,3 +215,16 @@ class KubernetesApi:
             cause = str(error) or type(error).__name__
             raise Unreachable(f"{method} {path}: the API server gave no answer: {cause}") from error
         return response.status, dict(response.headers), raw
+
+
+def _event(line: bytes, what: str) -> tuple[str, Obj]:
+    try:
+        event = json.loads(line)
+        kind, obj = str(event["type"]), cast("Obj", event["object"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServerError("an event is not JSON", status=200, what=what) from error
+    if kind == "ERROR":
+        raise from_response(
+            int(obj.get("code") or 500), json.dumps(obj).encode(), what=what, headers={}, is_object=False
+        )
+    return kind, obj

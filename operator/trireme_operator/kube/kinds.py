@@ -9,7 +9,10 @@ from urllib.parse import quote
 
 @dataclass(frozen=True)
 class Kind:
-    """One served kind of namespaced object; `group` is empty for the core API."""
+    """One served kind of object; `group` is empty for the core API.
+
+    An object outside of namespaces has the empty namespace, wherever one is asked for.
+    """
 
     group: str
     version: str
@@ -24,7 +27,7 @@ class Kind:
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """The URL path of a collection (all namespaces without `namespace`), an object, or its subresource."""
         parts = [f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"]
-        if namespace is not None:
+        if namespace:
             parts.append(f"namespaces/{quote(namespace, safe='')}")
         parts.append(self.plural)
         if name is not None:
@@ -55,3 +58,7 @@ HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 GATEWAY = Kind("gateway.networking.k8s.io", "v1", "gateways", "Gateway")
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
+SECRET = Kind("", "v1", "secrets", "Secret")
+NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
+CLUSTER_ROLE = Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole")
+API_SERVICE = Kind("apiregistration.k8s.io", "v1", "apiservices", "APIService")

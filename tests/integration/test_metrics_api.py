@@ -1,0 +1,193 @@
+"""The metrics server behind the aggregation layer: what the HPA controller asks, and the harm that is kept away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from e2e.cluster.controlplane import GARBAGE_COLLECTION, ControlPlane
+from scripts import chart
+from tests.integration.metrics_stage import (
+    ENDPOINT_SLICE,
+    NAME,
+    FakeLauncher,
+    MetricsStage,
+    launchers,
+    leader,
+    machine_address,
+    metrics_stage,
+)
+from tests.integration.server import Hands, connected, until
+from trireme_operator.controller.registration import HARM_SECONDS, STEP_SECONDS
+from trireme_operator.kube import API_SERVICE, CLUSTER_ROLE, NAMESPACE, SECRET, NotFound, Obj
+from trireme_operator.metricsapi.main import STUCK_SECONDS
+from trireme_operator.rendering.api_service import METRICS_GROUP
+
+pytestmark = pytest.mark.timeout(240)
+
+UNREACHABLE = "198.51.100.7"
+NAMESPACE_SECONDS = 30.0
+"""So long a namespace may take to go while the metrics server is broken."""
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("metrics"), controllers=GARBAGE_COLLECTION) as running:
+        yield running
+
+
+@pytest.fixture
+async def stage(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[MetricsStage]:
+    async with connected(plane.kubeconfig) as hands, metrics_stage(plane, hands, tmp_path) as made:
+        await until(functools.partial(registered, made))
+        yield made
+        with contextlib.suppress(NotFound):
+            live = await hands.api.get(API_SERVICE, "", "v1beta2.custom.metrics.k8s.io")
+            await hands.api.delete(API_SERVICE, "", live["metadata"]["name"], uid=live["metadata"]["uid"])
+
+
+async def registered(stage: MetricsStage) -> bool:
+    """One look of the operator, as every other second."""
+    await stage.registration.step()
+    return stage.registration.registered and await stage.available()
+
+
+async def withdrawn(stage: MetricsStage) -> bool:
+    await stage.registration.step()
+    return await stage.gone()
+
+
+async def answered(stage: MetricsStage, namespace: str, values: dict[str, str] | None) -> bool:
+    return await stage.ask(namespace) == values
+
+
+async def delete_namespace(hands: Hands, name: str) -> float:
+    """Returns when it began."""
+    live = await hands.api.get(NAMESPACE, "", name)
+    await hands.api.delete(NAMESPACE, "", name, uid=live["metadata"]["uid"])
+    return time.monotonic()
+
+
+async def ended(stage: MetricsStage) -> bool:
+    return stage.server.process is not None and stage.server.process.poll() == -signal.SIGALRM
+
+
+async def is_gone(hands: Hands, name: str) -> bool:
+    try:
+        await hands.api.get(NAMESPACE, "", name)
+    except NotFound:
+        return True
+    return False
+
+
+async def test_the_queue_of_leaders_is_answered_through_the_api_server(stage: MetricsStage) -> None:
+    await stage.hands.namespace("genai")
+    with launchers() as launcher:
+        await leader(stage.hands, "genai", 0, machine_address())
+        await leader(stage.hands, "genai", 1, UNREACHABLE)
+        await until(functools.partial(answered, stage, "genai", {"llm-a-0": "35"}))
+        launcher.queue = 0
+        await until(functools.partial(answered, stage, "genai", {"llm-a-0": "0"}))
+        launcher.queue = None
+        await until(functools.partial(answered, stage, "genai", {}))
+        FakeLauncher.queue = 7
+        await until(functools.partial(answered, stage, "genai", {"llm-a-0": "7"}))
+    await until(functools.partial(answered, stage, "genai", {}), seconds=30)
+    assert await stage.ask("elsewhere") == {}
+    assert stage.server.stop() == 0
+
+
+async def test_a_user_without_rights_is_refused_by_the_api_server(plane: ControlPlane, stage: MetricsStage) -> None:
+    kubeconfig = plane.client("nobody", common_name="nobody")
+    async with connected(kubeconfig) as hands:
+        assert await MetricsStage(hands, stage.server, stage.registration, stage.wish).ask("genai") is None
+    assert await stage.ask("genai") is not None
+
+
+@pytest.mark.parametrize("how", ["killed", "hung", "no endpoint"])
+async def test_a_broken_server_holds_no_namespace_up_and_heals(stage: MetricsStage, how: str) -> None:
+    name = f"ends-{how.replace(' ', '-')}"
+    await stage.hands.namespace(name)
+    assert stage.server.process is not None
+    if how == "killed":
+        stage.server.kill()
+    elif how == "hung":
+        stage.server.process.send_signal(signal.SIGSTOP)
+    else:
+        await stage.hands.merge(ENDPOINT_SLICE, chart.NAMESPACE, NAME, {"endpoints": []})
+        stage.server.kill()
+    stopped = time.monotonic()
+    broken = await delete_namespace(stage.hands, name)
+    took = await until(functools.partial(withdrawn, stage), seconds=60)
+    await until(functools.partial(is_gone, stage.hands, name), seconds=60)
+
+    assert time.monotonic() - broken <= NAMESPACE_SECONDS
+    assert took >= HARM_SECONDS - STEP_SECONDS, "a moment of silence is no reason"
+    if how == "hung":
+        await asyncio.sleep(max(0.0, stopped + STUCK_SECONDS - time.monotonic()))
+        stage.server.process.send_signal(signal.SIGCONT)
+        await until(functools.partial(ended, stage))  # its own alarm, which has been due
+        stage.server.start()
+    else:
+        endpoint = {"addresses": [machine_address()], "conditions": {"ready": True}}
+        await stage.hands.merge(ENDPOINT_SLICE, chart.NAMESPACE, NAME, {"endpoints": [endpoint]})
+        stage.server.start()
+    await until(functools.partial(registered, stage), seconds=60)
+    assert await stage.ask("anywhere") == {}
+
+
+async def test_a_foreign_adapter_gets_the_group_to_itself(stage: MetricsStage) -> None:
+    theirs: Obj = {
+        "apiVersion": API_SERVICE.api_version,
+        "kind": API_SERVICE.kind,
+        "metadata": {"name": f"v1beta1.{METRICS_GROUP}"},
+        "spec": {
+            "group": METRICS_GROUP,
+            "version": "v1beta1",
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+            "insecureSkipTLSVerify": True,
+            "service": {"namespace": "default", "name": "prometheus-adapter"},
+        },
+    }
+    made = await stage.hands.api.apply(API_SERVICE, theirs, manager="somebody")
+    await until(functools.partial(withdrawn, stage))
+    live = await stage.hands.api.get(API_SERVICE, "", theirs["metadata"]["name"])
+    assert live["spec"] == made["spec"]
+    await stage.hands.api.delete(API_SERVICE, "", live["metadata"]["name"], uid=live["metadata"]["uid"])
+    await until(functools.partial(registered, stage))
+
+
+async def test_it_goes_with_the_release_and_with_the_last_wish(plane: ControlPlane, stage: MetricsStage) -> None:
+    stage.wish.wanted = False
+    await stage.registration.step()
+    assert await stage.gone()
+    stage.wish.wanted = True
+    await until(functools.partial(registered, stage))
+
+    role = await stage.hands.api.get(CLUSTER_ROLE, "", NAME)
+    await stage.hands.api.delete(CLUSTER_ROLE, "", NAME, uid=role["metadata"]["uid"])
+    await until(stage.gone)
+    roles = [obj for obj in chart.template() if obj["kind"] == "ClusterRole"]
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", text=yaml.safe_dump_all(roles))
+
+
+async def test_a_lost_certificate_is_made_anew_and_the_registration_follows(stage: MetricsStage) -> None:
+    before = (await stage.live() or {})["spec"]["caBundle"]
+    await stage.hands.merge(SECRET, chart.NAMESPACE, NAME, {"data": None})
+    stage.server.kill()
+    stage.server.start()
+
+    async def renewed() -> bool:
+        return await registered(stage) and (await stage.live() or {})["spec"]["caBundle"] != before
+
+    await until(renewed, seconds=60)
+    assert await stage.ask("anywhere") == {}
