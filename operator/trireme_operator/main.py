@@ -48,6 +48,7 @@ from trireme_operator.controller.registration import Registration
 from trireme_operator.controller.resync import resync
 from trireme_operator.controller.rights import Rights
 from trireme_operator.controller.store import KINDS, Store, Stream
+from trireme_operator.controller.traffic import Ears
 from trireme_operator.controller.workers import describe, work
 from trireme_operator.environment import ConfigurationError
 from trireme_operator.kube import LEADER_WORKER_SET, Claim, Fence, FencedApi, KubeApi, KubernetesApi, Lease, connect
@@ -139,8 +140,10 @@ async def serve(configuration: Configuration) -> None:
             configuration.settings,
             clock=_now,
             heard=collector.heard,
+            ears=Ears(collector.listening, collector.proof),
             missing=rights.missing,
             tell=recorder.tell,
+            wake=queue.add,
         )
         feeds = [Feed(stream, api, store, metrics.saw) for stream in store.streams]
         # Its thread ends with the process: stopping it takes half a second, for nothing.

@@ -9,6 +9,7 @@ from tests.integration.server import Hands, Operator, until
 from tests.unit.controller_samples import resource
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     CONTROLLER_REVISION,
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
@@ -34,12 +35,18 @@ COUNTS: dict[Kind, int] = {
     POD_MONITOR: 1,
     HORIZONTAL_POD_AUTOSCALER: 2,
     SCALED_OBJECT: 0,
+    BACKEND_TRAFFIC_POLICY: 1,
     HTTP_ROUTE: 1,
 }
 BY_KEDA: dict[Kind, int] = COUNTS | {HORIZONTAL_POD_AUTOSCALER: 0, SCALED_OBJECT: 2}
 SPEC: dict[str, Any] = {
     "autoscaling": {"maxReplicas": 4, "metrics": {"cpu": 70}},
     "resources": {"requests": {"cpu": "1"}},
+    "gateway": {
+        "parentRefs": [{"name": "edge", "namespace": "infra"}],
+        "hostnames": ["llm.example.com"],
+        "policy": "AggressiveRetry",
+    },
     "networkPolicy": {
         "from": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}],
         "monitoring": [{"podSelector": {}}],
@@ -87,6 +94,7 @@ EDITS: dict[Kind, list[Obj]] = {
         {"spec": {"triggers": [{"type": "cron", "metadata": {}}]}},
         {"spec": {"scaleTargetRef": {"name": "another"}}},
     ],
+    BACKEND_TRAFFIC_POLICY: [{"spec": {"retry": {"numRetries": 9}}}, {"spec": {"healthCheck": {"active": None}}}],
     HTTP_ROUTE: [{"spec": {"hostnames": ["evil.example.com"]}}],
 }
 

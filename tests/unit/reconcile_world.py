@@ -1,15 +1,18 @@
 """A resource on an in-memory API, and the reconciler that brings it about."""
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from tests.unit.controller_samples import NAMESPACE, pod, resource
 from tests.unit.fake_kube import FakeKube
 from tests.unit.stores import filled
-from trireme_operator.collector import Heard
+from trireme_operator.collector import Heard, Listening
+from trireme_operator.controller.claims import Claims
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
+from trireme_operator.controller.traffic import Ears
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
     GATEWAY,
@@ -23,6 +26,7 @@ from trireme_operator.kube import (
     SERVICE_ACCOUNT,
     Obj,
 )
+from trireme_operator.planning import Proof
 from trireme_operator.rendering import Settings
 
 KEY = Key(NAMESPACE, "llm")
@@ -44,6 +48,8 @@ class World:
         self.kube = FakeKube()
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.heard: dict[str, Heard] = {}
+        self.before: Callable[[Claims], object] | None = None
+        """What the process has noted of other resources."""
         self.settings = Settings(launcher_image="trireme.dev/runtime:1")
         self.kube.add(INFERENCE_CLUSTER, resource(**spec))
 
@@ -51,8 +57,20 @@ class World:
         """As by a process that has just started: all that it knows was listed."""
         store = await filled(self.kube)
         api = RecordingApi(self.kube, store)
-        reconciler = Reconciler(api, store, self.settings, clock=lambda: self.now, heard=self.heard.get)
+        reconciler = Reconciler(
+            api, store, self.settings, clock=lambda: self.now, heard=self.heard.get, ears=Ears(self.listen, self.prove)
+        )
+        if self.before is not None:
+            self.before(reconciler._claims)
         return await reconciler.reconcile(KEY)
+
+    def listen(self, _: Iterable[str]) -> Listening | None:
+        """What is heard of a zone's leaders: nothing, unless a test says otherwise."""
+        return None
+
+    def prove(self, _uid: str, _question: str) -> Proof:
+        """Whether a completion passed: nobody can be asked, unless a test says otherwise."""
+        return Proof.UNAVAILABLE
 
     async def writes(self) -> list[tuple[str, str, str]]:
         """What one reconcile writes."""

@@ -43,10 +43,13 @@ class LauncherClient:
             max_headers=32,
         )
 
-    async def read(self, address: str) -> bytes:
-        """The body of the answer. Raises SilentError and AnswerError."""
+    async def read(self, address: str, question: str = "") -> bytes:
+        """The body of the answer; with a question, a completion through the Service is asked for (docs/contract.md).
+
+        Raises SilentError and AnswerError.
+        """
         host = f"[{address}]" if ":" in address else address
-        url = f"http://{host}:{self._port}{self._path}"
+        url = f"http://{host}:{self._port}{self._path}" + (f"?canary={question}" if question else "")
         try:
             async with self._session.get(url, allow_redirects=False) as response:
                 try:

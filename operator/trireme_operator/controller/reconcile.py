@@ -14,6 +14,7 @@ from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.accepted import Accepted, last_accepted
 from trireme_operator.controller.autoscaling import zone_autoscaling
 from trireme_operator.controller.children import ensure, prune
+from trireme_operator.controller.claims import Claims
 from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.failures import Past, keep_pasts, next_try, with_past
 from trireme_operator.controller.first_cause import finished_with
@@ -32,13 +33,16 @@ from trireme_operator.controller.replicas import (
 )
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
 from trireme_operator.controller.rights import Missing
+from trireme_operator.controller.rotation import rotate
 from trireme_operator.controller.routes import GatewayReader, read_gateways
 from trireme_operator.controller.scope import CHILD_KINDS, ChildError, Children, OutdatedError, Scope
 from trireme_operator.controller.stalled import HeardFn, stalled
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
+from trireme_operator.controller.traffic import Ears, facts, live_traffic, made_at, marks_change
 from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     HTTP_ROUTE,
     LEADER_WORKER_SET,
     NETWORK_POLICY,
@@ -53,7 +57,16 @@ from trireme_operator.kube import (
     NotFound,
     Obj,
 )
-from trireme_operator.planning import ClusterPlan, Regime, ZonePlan, plan, weights
+from trireme_operator.planning import (
+    ClusterPlan,
+    Regime,
+    ZonePlan,
+    ZoneWeight,
+    pace,
+    plan,
+    weights,
+    with_survivor_floor,
+)
 
 RESYNC_SECONDS = 450.0
 """Between full looks at a settled resource; the queue spreads it by +- 20 %."""
@@ -61,6 +74,8 @@ UNSETTLED_SECONDS = 15.0
 """How soon to look again at a resource that waits for something no watched object announces: an API, a gateway."""
 DUE_SECONDS = 1.0
 """How soon after a time that a status names to look again."""
+SOON_SECONDS = 0.05
+"""The same where a weight is due: a lost zone costs requests meanwhile."""
 GATEWAY_SECONDS = 4.0
 """The same while a Gateway that exists is being set up, which takes seconds; Gateways are read and not watched."""
 
@@ -73,6 +88,7 @@ TellFn = Callable[[Obj, Obj], None]
 
 
 _KINDS = {kind.kind: kind for kind in CHILD_KINDS}
+_OF_ROUTE = frozenset({BACKEND_TRAFFIC_POLICY.kind, HTTP_ROUTE.kind})
 
 
 class Reconciler:
@@ -89,12 +105,16 @@ class Reconciler:
         *,
         clock: Callable[[], datetime],
         heard: HeardFn = lambda _: None,
+        ears: Ears = Ears(),  # noqa: B008 - it is immutable
         missing: MissingFn = lambda _: Missing(),
         tell: TellFn | None = None,
+        wake: Callable[[Key], None] = lambda _: None,
     ) -> None:
         self._heard = heard
+        self._ears = ears
         self._missing = missing
         self._tell = tell
+        self._claims = Claims(wake)
         self._api = api
         self._store = store
         self._gateways = GatewayReader(api)
@@ -109,6 +129,7 @@ class Reconciler:
         """
         raw = self._store.resource(key)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
+            self._claims.forget(key)
             return None  # the garbage collector removes the children, by their owner
         missing = self._missing(raw)
         if missing.blinds:
@@ -156,12 +177,17 @@ class Reconciler:
     ) -> float:
         if POD in scope.children.refused:
             scope.errors.append(ChildError(POD, "of the groups", scope.children.refused[POD]))
+        before = live_traffic(scope, wanted)
+        wanted = with_survivor_floor(wanted, scope.cluster, before)
         await release(scope, wanted)
         now = int(self._clock().timestamp())
         pasts = await keep_pasts(scope, wanted, now=now)
         await replace_lost(scope, now=now)
         live = raw.get("status") or {}
-        zones = _views(scope, wanted, pasts, live, self._heard)
+        zones = _views(scope, wanted, pasts, live, heard=self._heard, ears=self._ears)
+        turn = await rotate(
+            scope, {view.plan.name: view.groups for view in zones}, self._ears.listen, pace(scope.cluster)
+        )
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
             template = await self._apply(scope, wanted, zones)
@@ -173,13 +199,19 @@ class Reconciler:
         conditions = Conditions(
             live.get("conditions") or [], generation=scope.cluster.metadata.generation, now=self._clock()
         )
+        rival = self._claims.note(Key(scope.namespace, wanted.name), scope.cluster, made_at(scope, wanted))
+        scope.rival = None if rival is None else f"{rival.namespace}/{rival.name}"
         status = compute(scope, wanted, zones, gateways, conditions, template=template, refusal=refusal, apis=apis)
         await self._write_status(raw, status)
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
         self._store.forget(finished_with(scope.children.pods, scope.children.gone))
         waits = (next_try(pasts), next_judgement(scope.children.pods, now=now))
-        return _next_look(scope, conditions, [wait for wait in waits if wait is not None])
+        moves = [view.weight.again for view in zones if view.weight.again is not None]
+        moves += [] if turn is None else [turn]
+        moves += [0.0] * marks_change(before, {view.plan.name: view.weight for view in zones})
+        look = _next_look(scope, conditions, [wait for wait in waits if wait is not None])
+        return min([look, *(wait + SOON_SECONDS for wait in moves)])
 
     async def _write_status(self, raw: Obj, status: Obj) -> None:
         missing = self._missing(raw)
@@ -202,9 +234,18 @@ class Reconciler:
             for zone in wanted.zones:
                 group.create_task(_ensure_groups(scope, wanted, zone, template))
             weighed = {view.plan.name: view.weight for view in zones}
-            for rendered in rendering.beside_groups(scope.cluster, wanted, self._settings, weighed):
-                group.create_task(ensure(scope, _KINDS[rendered["kind"]], rendered))
+            beside = rendering.beside_groups(scope.cluster, wanted, self._settings, weighed)
+            group.create_task(_ensure_route(scope, [each for each in beside if each["kind"] in _OF_ROUTE]))
+            for rendered in beside:
+                if rendered["kind"] not in _OF_ROUTE:
+                    group.create_task(ensure(scope, _KINDS[rendered["kind"]], rendered))
         return template
+
+
+async def _ensure_route(scope: Scope, rendered: Sequence[Obj]) -> None:
+    """The policy first: one that comes after its route acts much later."""
+    for each in rendered:
+        await ensure(scope, _KINDS[each["kind"]], each)
 
 
 async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> None:
@@ -235,6 +276,7 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
     """Remove what the resource no longer asks for, the route before the groups it sent traffic to."""
     routes = {wanted.route_name} if scope.cluster.spec.gateway is not None else set()
     await prune(scope, HTTP_ROUTE, frozenset(routes))
+    await prune(scope, BACKEND_TRAFFIC_POLICY, frozenset(routes if rendering.wants_policy(scope.cluster) else ()))
     if not any(error.kind == HTTP_ROUTE for error in scope.errors):
         services = {wanted.service_name, *(zone.service_name for zone in wanted.zones)}
         await prune(scope, LEADER_WORKER_SET, frozenset(zone.lws_name for zone in wanted.zones))
@@ -249,9 +291,11 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
     await prune_revisions(scope)
 
 
-def _views(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: Obj, heard: HeardFn) -> list[ZoneView]:
+def _views(
+    scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: Obj, *, heard: HeardFn, ears: Ears
+) -> list[ZoneView]:
     groups = {zone.name: _groups(scope, wanted, zone, pasts[zone.lws_name]) for zone in wanted.zones}
-    weighed = weights(wanted, ready={name: _ready(found) for name, found in groups.items()}, live=_live(scope, wanted))
+    weighed = _weigh(scope, wanted, groups, now=next(iter(pasts.values())).now, ears=ears)
     before = {zone.get("name"): zone for zone in live.get("zones") or []}
     return [
         ZoneView(
@@ -267,24 +311,19 @@ def _views(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: O
     ]
 
 
+def _weigh(
+    scope: Scope, wanted: ClusterPlan, groups: Mapping[str | None, tuple[Group, ...]], *, now: int, ears: Ears
+) -> dict[str | None, ZoneWeight]:
+    rhythm = pace(scope.cluster)
+    live = live_traffic(scope, wanted)
+    found = facts(groups, rhythm, now=now, ears=ears, live=live)
+    return weights(wanted, found, live=live, pace=rhythm, now=now)
+
+
 def _groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, past: Past) -> tuple[Group, ...]:
     asked, size = groups_asked_for(scope, zone), wanted.geometry.pods
     found = groups_of(zone.lws_name, scope.children.pods, replicas=asked, size=size, now=past.now)
     return tuple(with_past(group, past) for group in found)
-
-
-def _ready(groups: tuple[Group, ...]) -> int:
-    return sum(group.ready for group in groups)
-
-
-def _live(scope: Scope, wanted: ClusterPlan) -> Mapping[str | None, int] | None:
-    """The weights that the live route has now: the memory of which zone was out of traffic."""
-    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
-    if route is None:
-        return None
-    by_service = {zone.service_name: zone.name for zone in wanted.zones}
-    backends = [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
-    return {by_service[ref["name"]]: int(ref.get("weight", 1)) for ref in backends if ref.get("name") in by_service}
 
 
 def _next_look(scope: Scope, conditions: Conditions, waits: Sequence[int]) -> float:

@@ -14,10 +14,12 @@ import structlog
 
 from trireme_operator.api.autoscaling import MetricsSource
 from trireme_operator.api.failover import ReplaceLostPods
+from trireme_operator.api.gateway import GatewayPolicy
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
     API_SERVICE,
+    BACKEND_TRAFFIC_POLICY,
     CONFIG_MAP,
     EVENT,
     GATEWAY,
@@ -68,7 +70,7 @@ NEEDED: tuple[Right, ...] = (
     *(Right(verb, INFERENCE_CLUSTER.group, INFERENCE_CLUSTER.plural) for verb in ("get", *_WATCHED)),
     Right("patch", INFERENCE_CLUSTER.group, f"{INFERENCE_CLUSTER.plural}/status"),
     *(Right(verb, kind.group, kind.plural) for kind in CHILD_KINDS for verb in _KEPT),
-    *(Right(verb, POD.group, POD.plural) for verb in _WATCHED),
+    *(Right(verb, POD.group, POD.plural) for verb in (*_WATCHED, "patch")),
     *(Right(verb, EVENT.group, EVENT.plural) for verb in ("create", "patch")),
     Right("get", CONFIG_MAP.group, CONFIG_MAP.plural),
     Right("get", GATEWAY.group, GATEWAY.plural),
@@ -134,6 +136,8 @@ class Rights:
         namespace = raw["metadata"]["namespace"] if self._namespaces else ""
         spec = raw.get("spec") or {}
         unused = set() if spec.get("gateway") else {HTTP_ROUTE, GATEWAY}
+        if (spec.get("gateway") or {}).get("policy") in {None, GatewayPolicy.OFF}:
+            unused.add(BACKEND_TRAFFIC_POLICY)
         if not spec.get("autoscaling"):
             unused |= {HORIZONTAL_POD_AUTOSCALER, API_SERVICE}
         if (spec.get("autoscaling") or {}).get("source") != MetricsSource.KEDA:

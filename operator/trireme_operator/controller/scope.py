@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from trireme_operator.api import InferenceCluster
 from trireme_operator.controller.model_check import ModelCheck
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     CONTROLLER_REVISION,
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
@@ -36,10 +37,11 @@ CHILD_KINDS = (
     POD_MONITOR,
     HORIZONTAL_POD_AUTOSCALER,
     SCALED_OBJECT,
+    BACKEND_TRAFFIC_POLICY,
     HTTP_ROUTE,
 )
 
-OPTIONAL_KINDS = frozenset({HTTP_ROUTE, POD_MONITOR, SCALED_OBJECT})
+OPTIONAL_KINDS = frozenset({BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, POD_MONITOR, SCALED_OBJECT})
 """Kinds of other projects that groups run without."""
 
 
@@ -110,6 +112,8 @@ class Scope:
     model: ModelCheck = field(default_factory=ModelCheck)
     settled: bool = False
     may_render: bool = True
+    rival: str | None = None
+    """The resource whose route is older and takes the same requests."""
     errors: list[ChildError] = field(default_factory=list)
     before: Mapping[Kind, frozenset[str]] = field(init=False)
     """The names of the autoscalers, of both kinds, that there were when this reconcile began."""

@@ -30,6 +30,7 @@ from trireme_operator.controller.revisions import Template
 from trireme_operator.controller.routes import GatewayKey, url, verdict
 from trireme_operator.controller.scope import ChildError, Scope
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
@@ -41,6 +42,7 @@ from trireme_operator.kube import (
     Obj,
 )
 from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight, zone_loss
+from trireme_operator.rendering import wants_policy
 
 _ZONE_MESSAGE_LIMIT = 1000
 
@@ -123,6 +125,7 @@ def compute(
                 ready_groups=zone.ready,
                 weight=zone.weight.weight,
                 weight_reason=zone.weight.reason,
+                weight_percent=zone.weight.percent,
                 autoscaling=zone.autoscaling,
                 stalled=list(zone.stalled) or None,
                 failures=told(zone.past),
@@ -270,8 +273,40 @@ def _routes(scope: Scope, plan: ClusterPlan, gateways: Mapping[GatewayKey, Obj |
         conditions.false(ConditionType.ROUTES_PROGRAMMED, Reason.APPLY_FAILED, text)
     else:
         programmed, reason, text = verdict(scope.cluster, route, gateways)
+        if programmed and scope.rival is not None:
+            programmed, reason, text = False, Reason.HOSTNAME_CONFLICT, _rivalry(scope.rival)
+        elif programmed:
+            programmed, reason, text = _policy(scope, plan, text)
         say = conditions.true if programmed else conditions.false
         say(ConditionType.ROUTES_PROGRAMMED, reason, text)
+
+
+def _rivalry(rival: str) -> str:
+    return (
+        f"InferenceCluster {rival} has an older route with the same host name and path on the same listener, which gets"
+        " their requests; change hostnames or paths of spec.gateway in one of them, or name another listener in"
+        " parentRefs[].sectionName"
+    )
+
+
+def _policy(scope: Scope, plan: ClusterPlan, text: str) -> tuple[bool, Reason, str]:
+    """What is to be said of the route's policy, behind `text` when nothing is wrong with it."""
+    kind = BACKEND_TRAFFIC_POLICY
+    if not wants_policy(scope.cluster):
+        return True, Reason.PROGRAMMED, text
+    failed = [error for error in scope.errors if error.kind == kind]
+    if kind in scope.children.missing:
+        missing = "; spec.gateway.policy does nothing, because Envoy Gateway's BackendTrafficPolicy is not installed"
+        return True, Reason.PROGRAMMED, text + missing
+    if failed:
+        return False, Reason.APPLY_FAILED, _sentence(failed)
+    live = scope.children.get(kind, plan.route_name) or {}
+    for ancestor in (live.get("status") or {}).get("ancestors") or []:
+        for item in ancestor.get("conditions") or []:
+            if item.get("type") == "Accepted" and item.get("status") == "False":
+                said = f"{item.get('reason', '')}: {item.get('message', '')}"
+                return False, Reason.POLICY_NOT_ACCEPTED, f"BackendTrafficPolicy {plan.route_name}: {said}"
+    return True, Reason.PROGRAMMED, text
 
 
 def _ready(conditions: Conditions) -> None:

@@ -18,6 +18,7 @@ from trireme_operator.kube.errors import (
 from trireme_operator.kube.fence import Fence, FencedApi, NotLeading
 from trireme_operator.kube.kinds import (
     API_SERVICE,
+    BACKEND_TRAFFIC_POLICY,
     CLUSTER_ROLE,
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -46,6 +47,7 @@ from trireme_operator.kube.user import KubeconfigError, UserApi, connect_user
 
 __all__ = [
     "API_SERVICE",
+    "BACKEND_TRAFFIC_POLICY",
     "CLUSTER_ROLE",
     "CONFIG_MAP",
     "CONTROLLER_REVISION",

@@ -17,12 +17,14 @@ from trireme_operator.planning.autoscaling import (
 from trireme_operator.planning.catalogue import look_up
 from trireme_operator.planning.decisions import Decision, decide, decisions
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
+from trireme_operator.planning.floor import with_survivor_floor
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.health import HEALTH_DEFAULTS, health_settings
 from trireme_operator.planning.history import Failure, History
 from trireme_operator.planning.memory import MemoryFit, Verdict
 from trireme_operator.planning.model_config import ModelConfig, UnreadableConfigError, read_text
 from trireme_operator.planning.model_fit import ModelFit, device_bytes, gib, model_fit
+from trireme_operator.planning.pace import Mark, Pace, Way, pace
 from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan, plan
 from trireme_operator.planning.preflight import PreflightPlan, preflight
 from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
@@ -31,7 +33,8 @@ from trireme_operator.planning.restarts import Permit, RestartPolicy, permit, re
 from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
 from trireme_operator.planning.rollback import Difference, differences, restored_spec
 from trireme_operator.planning.source import Source, SourceKind, source_of
-from trireme_operator.planning.traffic import ZoneWeight, weights
+from trireme_operator.planning.traffic import LiveTraffic, ZoneWeight, weights
+from trireme_operator.planning.zone_facts import Hold, Proof, Voice, ZoneFacts
 
 __all__ = [
     "HEALTH_DEFAULTS",
@@ -43,13 +46,18 @@ __all__ = [
     "Failure",
     "GroupGeometry",
     "History",
+    "Hold",
     "LargestZone",
+    "LiveTraffic",
+    "Mark",
     "MemoryFit",
     "ModelConfig",
     "ModelFit",
+    "Pace",
     "Permit",
     "PodRanks",
     "PreflightPlan",
+    "Proof",
     "Rank",
     "Regime",
     "RestartPolicy",
@@ -59,6 +67,9 @@ __all__ = [
     "Targets",
     "UnreadableConfigError",
     "Verdict",
+    "Voice",
+    "Way",
+    "ZoneFacts",
     "ZoneLoss",
     "ZonePlan",
     "ZoneWeight",
@@ -76,6 +87,7 @@ __all__ = [
     "look_up",
     "model_fit",
     "names",
+    "pace",
     "permit",
     "plan",
     "pod_ranks",
@@ -91,5 +103,6 @@ __all__ = [
     "targets",
     "template_inputs",
     "weights",
+    "with_survivor_floor",
     "zone_loss",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trireme_operator.rendering.backend_traffic_policy import backend_traffic_policy, wants_policy
 from trireme_operator.rendering.children import autoscaler, beside_groups, children
 from trireme_operator.rendering.http_route import http_route
 from trireme_operator.rendering.leader_worker_set import (
@@ -23,6 +24,7 @@ __all__ = [
     "Settings",
     "accepted_spec",
     "autoscaler",
+    "backend_traffic_policy",
     "beside_groups",
     "children",
     "controller_revision",
@@ -37,5 +39,6 @@ __all__ = [
     "service_account",
     "stamp",
     "unplace",
+    "wants_policy",
     "zone_service",
 ]

@@ -1,0 +1,189 @@
+"""What decides the weights of a resource's zones, gathered from pods, launchers and the live route."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from trireme_operator.api.labels import ANNOTATION_TRAFFIC, LABEL_ROTATION, ROTATION_OUT
+from trireme_operator.collector import Listening
+from trireme_operator.controller.causes import is_ready
+from trireme_operator.controller.claims import NOT_YET
+from trireme_operator.controller.groups import Group
+from trireme_operator.controller.scope import Scope
+from trireme_operator.controller.times import seconds
+from trireme_operator.kube import HTTP_ROUTE, Obj
+from trireme_operator.planning import ClusterPlan, Hold, LiveTraffic, Pace, Proof, Voice, Way, ZoneFacts, ZoneWeight
+from trireme_operator.planning.pace import decode
+
+
+def live_traffic(scope: Scope, wanted: ClusterPlan) -> LiveTraffic | None:
+    """What the live route says now: the memory of which zone was out of traffic. None without a route."""
+    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
+    if route is None:
+        return None
+    by_service = {zone.service_name: zone.name for zone in wanted.zones}
+    backends = [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
+    weights = {by_service[ref["name"]]: int(ref.get("weight", 1)) for ref in backends if ref.get("name") in by_service}
+    return LiveTraffic(weights, decode((route["metadata"].get("annotations") or {}).get(ANNOTATION_TRAFFIC)))
+
+
+WITNESS_SECONDS = 1.5
+"""How much later than a silent zone another one must have been heard."""
+STEADY_SECONDS = 3.0
+"""And for how long: whoever was cut off hears one zone first, and each of the others within two seconds."""
+LOOK_SECONDS = 0.75
+"""Between two looks for that, for as long as `LOOKS_SECONDS`; after it only news count."""
+LOOKS_SECONDS = 3.0
+PROOF_SECONDS = 5.0
+"""Between two looks at a completion that has not passed: it is asked for only while somebody wants it."""
+
+
+def made_at(scope: Scope, wanted: ClusterPlan) -> str:
+    """When the route was made, as the API server writes it; later than anything when there is none yet."""
+    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
+    return NOT_YET if route is None else str(route["metadata"].get("creationTimestamp") or NOT_YET)
+
+
+def marks_change(before: LiveTraffic | None, weighed: Mapping[str | None, ZoneWeight]) -> bool:
+    """Whether the route remembers something else from now on, by which the next reconcile goes."""
+    marks = {name: zone.mark for name, zone in weighed.items() if zone.mark is not None}
+    return before is not None and marks != before.marks
+
+
+ListenFn = Callable[[Iterable[str]], Listening | None]
+"""What is heard of leaders, by the UIDs of their pods."""
+
+
+ProveFn = Callable[[str, str], Proof]
+"""Whether a completion passed, asked of the leader in the pod of a UID, for a question."""
+
+
+@dataclass(frozen=True)
+class Ears:
+    """What the launchers are asked, and what is heard of them."""
+
+    listen: ListenFn = lambda _: None
+    prove: ProveFn = lambda *_: Proof.UNAVAILABLE
+
+
+def facts(
+    groups: Mapping[str | None, Sequence[Group]],
+    pace: Pace,
+    *,
+    now: int,
+    ears: Ears,
+    live: LiveTraffic | None,
+    hold: Callable[[str | None], Hold | None] = lambda _: None,
+) -> dict[str | None, ZoneFacts]:
+    """Each zone by its name; `now` in seconds since the epoch, `hold` says which are to be out of traffic."""
+    observed = _observed(groups, pace, now=now, listen=ears.listen)
+    found = {name: replace(each, hold=hold(name)) for name, each in observed.items()}
+    for name, mark in (live.marks if live is not None else {}).items():
+        if mark.way is Way.OUT and name in found and found[name].settled:
+            leader = next(group.leader for group in groups[name] if group.ready and not is_out(group) and group.leader)
+            proof = ears.prove(leader["metadata"].get("uid", ""), str(mark.since))
+            waits = PROOF_SECONDS if proof in {Proof.PENDING, Proof.FAILED} else None
+            found[name] = replace(found[name], proof=proof, judged=found[name].judged or waits)
+    return found
+
+
+def _observed(
+    groups: Mapping[str | None, Sequence[Group]], pace: Pace, *, now: int, listen: ListenFn
+) -> dict[str | None, ZoneFacts]:
+    heard = {name: listen(_leaders(found)) for name, found in groups.items()}
+    speaking = [each for each in heard.values() if each is not None and each.silence is None]
+    return {name: _facts(found, heard[name], pace, now=now, speaking=speaking) for name, found in groups.items()}
+
+
+def _facts(
+    groups: Sequence[Group], listening: Listening | None, pace: Pace, *, now: int, speaking: Sequence[Listening]
+) -> ZoneFacts:
+    """`speaking`: what is heard of those zones of the resource that are not silent."""
+    ready = [group for group in groups if group.ready and not is_out(group)]
+    steady = _steady(listening, pace)
+    waits = [max(0.0, pace.dwell - min(float(now - _ready_since(group, now)), steady)) for group in ready]
+    voice, judged = _voice(listening, pace, speaking)
+    return ZoneFacts(
+        ready=len(ready),
+        settled=sum(wait <= 0 for wait in waits),
+        settles=min((wait for wait in waits if wait > 0), default=None),
+        was_ready=any(_was_ready(pod) for group in groups for pod in _serving(group.pods)),
+        voice=voice,
+        judged=judged,
+    )
+
+
+def _steady(listening: Listening | None, pace: Pace) -> float:
+    """Seconds for which it has been heard; launchers that can't be reached at all count from when they were asked."""
+    if listening is None:
+        return float(pace.dwell)
+    return listening.asked if listening.heard is None else listening.steady or 0.0
+
+
+def _leaders(groups: Sequence[Group]) -> list[str]:
+    return [group.leader["metadata"].get("uid", "") for group in groups if group.leader is not None]
+
+
+def _voice(listening: Listening | None, pace: Pace, speaking: Sequence[Listening]) -> tuple[Voice, float | None]:
+    """And the seconds until that may be another one without news.
+
+    Whoever is cut off hears all zones for the last time within a second or so of each other, and then again for the
+    first time. So a silence is a zone's own only when another zone was heard well after it had begun, and for a while.
+    """
+    if listening is None:
+        return Voice.UNKNOWN, None
+    silence = listening.silence
+    if listening.heard is None:
+        # Perhaps nobody can be reached from here; where others can, it is this zone.
+        lost = silence is not None and silence >= pace.detect and is_witnessed(silence, speaking)
+        return Voice.SILENT if lost else Voice.UNKNOWN, None
+    if silence is None:
+        return Voice.HEARD, None
+    if silence < pace.detect:
+        return Voice.HEARD, pace.detect - silence
+    if is_witnessed(silence, speaking):
+        return Voice.SILENT, None
+    return Voice.CUT_OFF, LOOK_SECONDS if speaking or silence < pace.detect + LOOKS_SECONDS else None
+
+
+def is_witnessed(silence: float, speaking: Iterable[Listening]) -> bool:
+    """Whether others were heard after a silence of so many seconds had begun, and would have been if it were ours."""
+    return any(
+        each.heard is not None
+        and each.heard < silence - WITNESS_SECONDS
+        and each.steady is not None
+        and each.steady >= STEADY_SECONDS
+        for each in speaking
+    )
+
+
+def is_out(group: Group) -> bool:
+    """Whether the pods of the group were taken out of the Services."""
+    labels = {} if group.leader is None else group.leader["metadata"].get("labels") or {}
+    return labels.get(LABEL_ROTATION) == ROTATION_OUT
+
+
+def _ready_since(group: Group, now: int) -> int:
+    """When the last of its serving pods became ready; what is not known was long ago, and nothing is in the future."""
+    moments = [seconds(_condition(pod, "Ready").get("lastTransitionTime")) for pod in _serving(group.pods)]
+    return min(now, max((moment for moment in moments if moment is not None), default=0))
+
+
+def _serving(pods: Iterable[Obj]) -> list[Obj]:
+    found = tuple(pods)
+    return [pod for pod in found if pod is found[0] or LABEL_ROTATION in (pod["metadata"].get("labels") or {})]
+
+
+def _was_ready(pod: Obj) -> bool:
+    """Whether the pod is ready, or was: what never was has been unready since before its containers began."""
+    if is_ready(pod):
+        return True
+    ready, begun = _condition(pod, "Ready"), _condition(pod, "Initialized")
+    if ready.get("status") == "True":
+        return True  # it is being deleted
+    since, began = seconds(ready.get("lastTransitionTime")), seconds(begun.get("lastTransitionTime"))
+    return since is not None and began is not None and begun.get("status") == "True" and since > began
+
+
+def _condition(pod: Obj, kind: str) -> Mapping[str, str]:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return next((item for item in conditions if item.get("type") == kind), {})
