@@ -9,7 +9,7 @@ import yaml
 
 from trireme_operator import rendering
 from trireme_operator.api import parse
-from trireme_operator.planning import plan, weights
+from trireme_operator.planning import ZoneFacts, plan, weights
 
 Obj = dict[str, Any]
 
@@ -28,7 +28,7 @@ def rendered(case: str) -> list[Obj]:
     cluster = parse(yaml.safe_load((FOLDER / case / "input.yaml").read_text()))
     planned = plan(cluster)
     first = planned.zones[0]
-    weighed = weights(planned, ready={first.name: first.replicas}, live=None)
+    weighed = weights(planned, {first.name: ZoneFacts(ready=first.replicas)})
     return rendering.children(cluster, planned, SETTINGS, weighed)
 
 

@@ -14,6 +14,8 @@ from trireme_operator.api import InvalidResource, WeightReason, parse
 from trireme_operator.offline import judge
 from trireme_operator.planning import (
     ClusterPlan,
+    LiveTraffic,
+    ZoneFacts,
     geometry,
     names,
     plan,
@@ -165,7 +167,9 @@ def planned(**of: tuple[int, int]) -> ClusterPlan:
 def given_weights(
     of: ClusterPlan, ready: dict[str | None, int], live: dict[str | None, int] | None = None
 ) -> dict[str | None, int]:
-    return {name: found.weight for name, found in weights(of, ready=ready, live=live).items()}
+    facts = {name: ZoneFacts(ready=number, settled=number) for name, number in ready.items()}
+    found = weights(of, facts, live=None if live is None else LiveTraffic(live))
+    return {name: weight.weight for name, weight in found.items()}
 
 
 @pytest.mark.parametrize(
@@ -190,14 +194,15 @@ def test_weights_follow_ready_groups(
 
 
 def test_a_weight_says_why_it_is_what_it_is() -> None:
-    found = weights(planned(a=(60, 2), b=(40, 1), c=(10, 1), d=(0, 1)), ready={"a": 1, "b": 1}, live=None)
+    ready = ZoneFacts(ready=1)
+    found = weights(planned(a=(60, 2), b=(40, 1), c=(10, 1), d=(0, 1)), {"a": ready, "b": ready})
     assert {name: weight.reason for name, weight in found.items()} == {
         "a": WeightReason.PARTLY_READY,
         "b": WeightReason.HEALTHY,
         "c": WeightReason.NO_READY_GROUP,
         "d": WeightReason.NOT_ASKED_FOR,
     }
-    held = weights(planned(a=(60, 1), b=(40, 1)), ready={}, live={"a": 0, "b": 1})
+    held = weights(planned(a=(60, 1), b=(40, 1)), {}, live=LiveTraffic({"a": 0, "b": 1}))
     assert [weight.reason for weight in held.values()] == [WeightReason.HELD_AT_ZERO, WeightReason.NOTHING_READY]
 
 

@@ -1,8 +1,11 @@
-"""``spec.failover``: what is done about groups whose node is lost."""
+"""``spec.failover``: what is done when a zone or a node is lost."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from trireme_operator.api.base import Model
 
@@ -13,7 +16,16 @@ class ReplaceLostPods(StrEnum):
 
 
 class Failover(Model):
-    """What is done about groups whose node is lost."""
+    """How traffic leaves a zone and comes back to it, and what is done about groups whose node is lost."""
+
+    dwell_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
+    """Seconds that a zone which was out of traffic, or a group that was not ready, must be well before it gets traffic
+    again; also the shortest time between two steps of `returnSeconds`. It leaves at once. So a zone that comes and goes
+    stays out. Default: 10."""
+
+    return_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
+    """Seconds in which a zone that was out of traffic takes its share back, in at most eleven steps; and in which one
+    that is drained gives it up. 0: at once. Default: 60."""
 
     replace_lost_pods: ReplaceLostPods | None = None
     """Kubernetes leaves the pods of a node that stopped answering as they are until the node is back or its Node object

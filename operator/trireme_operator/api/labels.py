@@ -22,6 +22,7 @@ ANNOTATION_REVISION: Final = "trireme.dev/revision"
 ANNOTATION_ZONE: Final = "trireme.dev/zone-name"
 ANNOTATION_ACCEPTED: Final = "trireme.dev/accepted-spec"
 ANNOTATION_RENDERING: Final = "trireme.dev/rendering"
+ANNOTATION_TRAFFIC: Final = "trireme.dev/traffic"
 ANNOTATION_HISTORY: Final = "trireme.dev/history"
 
 # Set by LeaderWorkerSet on every pod of a group (lws v0.9.0, api/leaderworkerset/v1).

@@ -159,7 +159,8 @@ class Spec(Model):
     enforces NetworkPolicies."""
 
     failover: Failover | None = None
-    """What is done about groups whose node is lost. Absent: the defaults of its fields."""
+    """How traffic leaves a zone and comes back, and what is done about groups whose node is lost. Absent: the defaults
+    of its fields."""
 
     restarts: Restarts | None = None
     """How soon and how often a group that failed is started again. Absent: the defaults of its fields."""

@@ -137,6 +137,9 @@ class ZoneStatus(Model):
     weight_reason: WeightReason
     """Why it is that."""
 
+    weight_percent: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Percent of its share that a zone has which gives it up or takes it back step by step; absent at any other."""
+
     autoscaling: ZoneAutoscaling | None = None
     """What the zone's autoscaler last said; absent without one."""
 

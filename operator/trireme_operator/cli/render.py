@@ -56,7 +56,7 @@ def render(  # noqa: PLR0917  (typer gives each by its name)
     fits(clusters, None)
     for cluster in clusters:
         planned = plan(cluster)
-        found += children(cluster, planned, settings, weights(planned, ready={}, live=None))
+        found += children(cluster, planned, settings, weights(planned, {}))
     if output is not Format.TABLE:
         write(found, output)
         return

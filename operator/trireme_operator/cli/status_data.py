@@ -31,6 +31,7 @@ def _zone(zone: Zone) -> dict[str, Any]:
         "ready": zone.status.get("readyGroups"),
         "weight": zone.status.get("weight"),
         "weightReason": zone.status.get("weightReason"),
+        "weightPercent": zone.status.get("weightPercent"),
         "message": zone.status.get("message"),
         "revision": zone.revision or None,
         "groups": [_group(group) for group in zone.groups],

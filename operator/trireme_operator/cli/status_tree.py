@@ -63,11 +63,16 @@ def _zone(zone: Zone) -> Text:
         (name, "bold"),
         "  ",
         (f"{ready}/{wanted} groups ready", _GOOD if ready >= wanted else _BAD),
-        f", weight {status.get('weight')} ({status.get('weightReason')})",
+        f", weight {status.get('weight')} ({_why(status)})",
     )
     if zone.revision:
         text.append(f", {zone.revision}", _DIM)
     return text
+
+
+def _why(status: Mapping[str, Any]) -> str:
+    percent = status.get("weightPercent")
+    return f"{status.get('weightReason')}" + (f" {percent} %" if percent is not None else "")
 
 
 def _group(group: Group, now: datetime) -> Text:

@@ -28,6 +28,7 @@ from trireme_operator.controller.scope import CHILD_KINDS, ChildError, Children,
 from trireme_operator.controller.stalled import HeardFn, stalled
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
+from trireme_operator.controller.traffic import live_traffic, zone_facts
 from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
@@ -45,7 +46,7 @@ from trireme_operator.kube import (
     NotFound,
     Obj,
 )
-from trireme_operator.planning import ClusterPlan, Regime, ZonePlan, plan, weights
+from trireme_operator.planning import ClusterPlan, Regime, ZonePlan, ZoneWeight, pace, plan, weights
 
 RESYNC_SECONDS = 450.0
 """Between full looks at a settled resource; the queue spreads it by +- 20 %."""
@@ -168,7 +169,7 @@ class Reconciler:
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
         self._store.forget(finished_with(scope.children.pods, scope.children.gone))
-        waits = (next_try(pasts), next_judgement(scope.children.pods, now=now))
+        waits = [next_try(pasts), next_judgement(scope.children.pods, now=now), *(view.weight.again for view in zones)]
         return _next_look(scope, conditions, [wait for wait in waits if wait is not None])
 
     async def _write_status(self, raw: Obj, status: Obj) -> None:
@@ -241,7 +242,7 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
 
 def _views(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: Obj, heard: HeardFn) -> list[ZoneView]:
     groups = {zone.name: _groups(scope, wanted, zone, pasts[zone.lws_name]) for zone in wanted.zones}
-    weighed = weights(wanted, ready={name: _ready(found) for name, found in groups.items()}, live=_live(scope, wanted))
+    weighed = _weigh(scope, wanted, groups, now=next(iter(pasts.values())).now)
     before = {zone.get("name"): zone for zone in live.get("zones") or []}
     return [
         ZoneView(
@@ -256,24 +257,18 @@ def _views(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: O
     ]
 
 
+def _weigh(
+    scope: Scope, wanted: ClusterPlan, groups: Mapping[str | None, tuple[Group, ...]], *, now: int
+) -> dict[str | None, ZoneWeight]:
+    rhythm = pace(scope.cluster)
+    facts = {name: zone_facts(found, rhythm, now=now) for name, found in groups.items()}
+    return weights(wanted, facts, live=live_traffic(scope, wanted), pace=rhythm, now=now)
+
+
 def _groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, past: Past) -> tuple[Group, ...]:
     asked, size = groups_asked_for(scope, zone), wanted.geometry.pods
     found = groups_of(zone.lws_name, scope.children.pods, replicas=asked, size=size, now=past.now)
     return tuple(with_past(group, past) for group in found)
-
-
-def _ready(groups: tuple[Group, ...]) -> int:
-    return sum(group.ready for group in groups)
-
-
-def _live(scope: Scope, wanted: ClusterPlan) -> Mapping[str | None, int] | None:
-    """The weights that the live route has now: the memory of which zone was out of traffic."""
-    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
-    if route is None:
-        return None
-    by_service = {zone.service_name: zone.name for zone in wanted.zones}
-    backends = [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
-    return {by_service[ref["name"]]: int(ref.get("weight", 1)) for ref in backends if ref.get("name") in by_service}
 
 
 def _next_look(scope: Scope, conditions: Conditions, waits: Sequence[int]) -> float:

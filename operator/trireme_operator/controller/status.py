@@ -110,6 +110,7 @@ def compute(
                 ready_groups=zone.ready,
                 weight=zone.weight.weight,
                 weight_reason=zone.weight.reason,
+                weight_percent=zone.weight.percent,
                 autoscaling=zone_autoscaling(scope, zone.plan),
                 stalled=list(zone.stalled) or None,
                 failures=told(zone.past),

@@ -11,6 +11,7 @@ from trireme_operator.planning.history import Failure, History
 from trireme_operator.planning.memory import MemoryFit, Verdict
 from trireme_operator.planning.model_config import ModelConfig, UnreadableConfigError, read_text
 from trireme_operator.planning.model_fit import ModelFit, device_bytes, gib, model_fit
+from trireme_operator.planning.pace import Mark, Pace, Way, pace
 from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan, plan
 from trireme_operator.planning.preflight import PreflightPlan, preflight
 from trireme_operator.planning.ranks import PodRanks, Rank, pod_ranks
@@ -19,7 +20,8 @@ from trireme_operator.planning.restarts import Permit, RestartPolicy, permit, re
 from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
 from trireme_operator.planning.rollback import Difference, differences, restored_spec
 from trireme_operator.planning.source import Source, SourceKind, source_of
-from trireme_operator.planning.traffic import ZoneWeight, weights
+from trireme_operator.planning.traffic import LiveTraffic, ZoneWeight, weights
+from trireme_operator.planning.zone_facts import Hold, Proof, Voice, ZoneFacts
 
 __all__ = [
     "HEALTH_DEFAULTS",
@@ -29,12 +31,17 @@ __all__ = [
     "Failure",
     "GroupGeometry",
     "History",
+    "Hold",
+    "LiveTraffic",
+    "Mark",
     "MemoryFit",
     "ModelConfig",
     "ModelFit",
+    "Pace",
     "Permit",
     "PodRanks",
     "PreflightPlan",
+    "Proof",
     "Rank",
     "Regime",
     "RestartPolicy",
@@ -43,6 +50,9 @@ __all__ = [
     "SourceKind",
     "UnreadableConfigError",
     "Verdict",
+    "Voice",
+    "Way",
+    "ZoneFacts",
     "ZonePlan",
     "ZoneWeight",
     "device_bytes",
@@ -55,6 +65,7 @@ __all__ = [
     "look_up",
     "model_fit",
     "names",
+    "pace",
     "permit",
     "plan",
     "pod_ranks",

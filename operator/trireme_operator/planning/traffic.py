@@ -1,70 +1,214 @@
-"""The weight of each zone in the route.
+"""The weight of each zone in the route, and its way there.
 
 By the Gateway API a backend without endpoints keeps its share of the requests, as errors, so weights are ours to move:
-away from a zone without a ready group, and only while another zone can take them. When no zone is ready there is
-nobody to move traffic to and perhaps only the observer is broken; then nothing is moved, and the live route is the
-memory of what was out of traffic before.
+away from a zone that is not well at once, back to it slowly, and only while another zone can take the requests. When no
+zone looks well there is nobody to move traffic to and perhaps only the observer is broken; then nothing is moved.
+
+The live route is the memory: its weights, and the marks of the zones that are out or on their way, which are written
+with the weights in one write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from trireme_operator.api import WeightReason
+from trireme_operator.planning.pace import Mark, Pace, Way
 from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan
+from trireme_operator.planning.zone_facts import Hold, Proof, Voice, ZoneFacts
+
+_HELD = {Hold.DRAINING: WeightReason.DRAINING, Hold.ROLLING_OUT: WeightReason.ROLLING_OUT}
+_FULL = 100
 
 
 @dataclass(frozen=True)
 class ZoneWeight:
-    """A zone's weight, relative to the others, and why it is that."""
+    """A zone's weight, relative to the others, and why it is that.
+
+    ``percent`` of its share, for a zone on its way. ``mark`` is what the route is to remember of it, ``again`` the
+    seconds until it may become another one without news.
+    """
 
     weight: int
     reason: WeightReason
+    percent: int | None = None
+    mark: Mark | None = None
+    again: int | None = None
+
+
+@dataclass(frozen=True)
+class LiveTraffic:
+    """What the live route says: weights by zone, and marks by zone."""
+
+    weights: Mapping[str | None, int]
+    marks: Mapping[str | None, Mark] = field(default_factory=dict)
 
 
 def weights(
-    plan: ClusterPlan, *, ready: Mapping[str | None, int], live: Mapping[str | None, int] | None
+    plan: ClusterPlan,
+    facts: Mapping[str | None, ZoneFacts],
+    *,
+    live: LiveTraffic | None = None,
+    pace: Pace | None = None,
+    now: int = 0,
 ) -> dict[str | None, ZoneWeight]:
     """The weight of every zone of the plan, by the zone's name.
 
-    ``ready``: ready groups by zone; a zone that is absent has none. ``live``: weights of the route that is there now,
-    by zone, or None without a route.
+    ``facts`` by zone; of a zone that is absent nothing is known. ``live``: the route that is there now, None without
+    one. ``now`` in seconds since the epoch.
 
     - A zone with ready groups: spec weight x min(1, ready / base), never rounded to 0. The base is what the spec asks
       for, with autoscaling the least; more groups count no more, so scaling one zone up takes no traffic from another.
-    - A zone without a ready group, while another has one: 0.
-    - No zone ready: the spec's weights; but a zone that is at 0 in the live route stays there while another is not.
+      Groups that are ready again add to it when they have been so for the dwell time.
+    - A zone without a ready group, or that is silent while another one is heard: 0 at once, while another one is well.
+      It is back, step by step, when it has been well for the dwell time and has completed a prompt.
+    - A zone that is held: to 0 step by step, while another one is well; disabled, at once.
+    - All silent: the observer is cut off, and no weight is raised.
+    - No zone well: the weights of the live route; before any zone was ever ready, the spec's.
     - A zone to which the spec gives no weight or no groups, or that is disabled: 0.
     """
-    wanted = [zone for zone in plan.zones if zone.weight > 0 and zone.replicas > 0]
-    anything_ready = any(ready.get(zone.name, 0) > 0 for zone in wanted)
-    held = set() if anything_ready or live is None else _held(wanted, live)
-    result = {}
-    for zone in plan.zones:
-        if zone.regime is Regime.HELD:
-            result[zone.name] = ZoneWeight(0, WeightReason.DISABLED)
-        elif zone not in wanted:
-            result[zone.name] = ZoneWeight(0, WeightReason.NOT_ASKED_FOR)
-        elif zone.name in held:
-            result[zone.name] = ZoneWeight(0, WeightReason.HELD_AT_ZERO)
-        elif not anything_ready:
-            result[zone.name] = ZoneWeight(zone.weight, WeightReason.NOTHING_READY)
-        else:
-            result[zone.name] = _share(zone, ready.get(zone.name, 0))
+    found = _Decision(plan, facts, live, pace or Pace(), now)
+    result = found.all()
+    if not any(zone.weight for zone in result.values()) and found.well:
+        # Whoever was in traffic is gone: those that are well take it all, whatever they were waiting for.
+        free = [zone for zone in found.well if found.of(zone).hold is None]
+        result |= {zone.name: _share(zone, found.of(zone).ready) for zone in free or found.well}
     return result
 
 
 def _share(zone: ZonePlan, ready: int) -> ZoneWeight:
-    if ready <= 0:
-        return ZoneWeight(0, WeightReason.NO_READY_GROUP)
     if ready >= zone.base:
         return ZoneWeight(zone.weight, WeightReason.HEALTHY)
     return ZoneWeight(max(1, zone.weight * ready // zone.base), WeightReason.PARTLY_READY)
 
 
-def _held(wanted: list[ZonePlan], live: Mapping[str | None, int]) -> set[str | None]:
-    """Zones at 0 in the live route, unless that is all of them; a zone that the route doesn't have yet is not held."""
-    at_zero = {zone.name for zone in wanted if live.get(zone.name) == 0}
-    in_traffic = any(live.get(zone.name, 0) > 0 for zone in wanted)
-    return at_zero if in_traffic else set()
+@dataclass(frozen=True)
+class _Decision:
+    """The decision of one moment; each zone's depends on which others are well."""
+
+    plan: ClusterPlan
+    facts: Mapping[str | None, ZoneFacts]
+    live: LiveTraffic | None
+    pace: Pace
+    now: int
+
+    def of(self, zone: ZonePlan) -> ZoneFacts:
+        return self.facts.get(zone.name, ZoneFacts())
+
+    @property
+    def wanted(self) -> list[ZonePlan]:
+        """Zones that traffic may be sent to at all."""
+        return [zone for zone in self.plan.zones if zone.weight > 0 and zone.replicas > 0 and not self._disabled(zone)]
+
+    @property
+    def well(self) -> list[ZonePlan]:
+        return [zone for zone in self.wanted if self.of(zone).ready > 0 and not self._lost(zone)]
+
+    def all(self) -> dict[str | None, ZoneWeight]:
+        found = {zone.name: self._weight(zone) for zone in self.plan.zones}
+        return {zone.name: replace(found[zone.name], again=self._again(zone, found[zone.name])) for zone in self.plan.zones}
+
+    def _weight(self, zone: ZonePlan) -> ZoneWeight:
+        if self._disabled(zone):
+            return ZoneWeight(0, WeightReason.DISABLED)
+        if zone not in self.wanted:
+            return ZoneWeight(0, WeightReason.NOT_ASKED_FOR)
+        if not self.well:
+            return self._unmoved(zone)
+        facts = self.of(zone)
+        if self._lost(zone):
+            return self._out(zone, WeightReason.SILENT)
+        if facts.ready <= 0:
+            return self._out(zone, WeightReason.NO_READY_GROUP)
+        if facts.hold is not None:
+            return self._leaving(zone, _HELD[facts.hold])
+        return self._in(zone)
+
+    def _disabled(self, zone: ZonePlan) -> bool:
+        return zone.regime is Regime.HELD or self.of(zone).hold is Hold.DISABLED
+
+    def _lost(self, zone: ZonePlan) -> bool:
+        """Silent, and it is the zone rather than the observer that is cut off."""
+        return self.of(zone).voice is Voice.SILENT and not self._blind
+
+    @property
+    def _blind(self) -> bool:
+        voices = {self.of(zone).voice for zone in self.wanted}
+        return Voice.SILENT in voices and Voice.HEARD not in voices
+
+    def _live(self, zone: ZonePlan) -> int | None:
+        return None if self.live is None else self.live.weights.get(zone.name)
+
+    def _mark(self, zone: ZonePlan) -> Mark | None:
+        return None if self.live is None else self.live.marks.get(zone.name)
+
+    def _again(self, zone: ZonePlan, decided: ZoneWeight) -> int | None:
+        facts, mark = self.of(zone), decided.mark
+        moving = mark is not None and mark.way is not Way.OUT
+        step = self.pace.next_step(mark, now=self.now) if mark is not None and moving else None
+        return min((wait for wait in (facts.judged, facts.settles, step) if wait is not None), default=None)
+
+    def _unmoved(self, zone: ZonePlan) -> ZoneWeight:
+        """No zone is well. Before one ever was, those that are at 0 stay there while another one is not."""
+        live = {each.name: self._live(each) for each in self.wanted}
+        in_traffic = any(live.values())
+        if in_traffic and any(self.of(each).was_ready for each in self.wanted):
+            return ZoneWeight(live[zone.name] or 0, WeightReason.FAIL_STATIC, mark=self._mark(zone))
+        if in_traffic and live[zone.name] == 0:
+            return ZoneWeight(0, WeightReason.HELD_AT_ZERO, mark=self._mark(zone))
+        return ZoneWeight(zone.weight, WeightReason.NOTHING_READY)
+
+    def _out(self, zone: ZonePlan, reason: WeightReason) -> ZoneWeight:
+        """A zone that was never ready is not marked: it has nothing to return from."""
+        mark = self._mark(zone)
+        if mark is None or mark.way is not Way.OUT:
+            known = mark is not None or self.of(zone).was_ready
+            mark = Mark(Way.OUT, self.now, reason) if known else None
+        return ZoneWeight(0, reason, mark=mark)
+
+    def _leaving(self, zone: ZonePlan, reason: WeightReason) -> ZoneWeight:
+        """One step after the other to 0, while another zone that is not held can take it."""
+        if not any(self._in(each).weight for each in self.well if self.of(each).hold is None):
+            return replace(self._in(zone), reason=reason)
+        mark = self._mark(zone)
+        if self.live is None:
+            return ZoneWeight(0, reason)  # without a route there is no memory of steps, and nothing that they move
+        if self._live(zone) == 0 and (mark is None or mark.way is not Way.LEAVING):
+            return ZoneWeight(0, reason, mark=mark or Mark(Way.OUT, self.now, reason))
+        if mark is None or mark.way is not Way.LEAVING:
+            mark = self.pace.leave(mark, now=self.now, reason=reason)
+        percent = self.pace.percent(mark, now=self.now)
+        if percent == 0:
+            return ZoneWeight(0, reason, mark=Mark(Way.OUT, self.now, mark.reason))
+        weight = max(1, _share(zone, self.of(zone).ready).weight * percent // _FULL)
+        return ZoneWeight(weight, reason, percent, mark)
+
+    def _in(self, zone: ZonePlan) -> ZoneWeight:
+        live, mark, facts = self._live(zone), self._mark(zone), self.of(zone)
+        share = _share(zone, facts.ready)
+        if self._blind and live is not None and any(self._live(each) for each in self.well):
+            return ZoneWeight(min(live, share.weight), WeightReason.FAIL_STATIC, mark=mark)
+        if mark is not None and mark.way is Way.OUT:
+            return self._returning_from_out(zone, mark)
+        if mark is not None:
+            return self._returning(zone, self.pace.turn_back(mark, now=self.now))
+        if not live or share.weight <= live:
+            return share
+        risen = max(live, _share(zone, facts.settled).weight if facts.settled else live)
+        return replace(share, weight=risen) if risen == share.weight else ZoneWeight(risen, WeightReason.PARTLY_READY)
+
+    def _returning_from_out(self, zone: ZonePlan, mark: Mark) -> ZoneWeight:
+        facts = self.of(zone)
+        if facts.proof is Proof.FAILED:
+            return ZoneWeight(0, WeightReason.CANARY_FAILED, mark=mark)
+        if facts.settled <= 0 or facts.proof is Proof.PENDING:
+            return ZoneWeight(0, WeightReason.RETURNING, 0, mark)
+        return self._returning(zone, Mark(Way.BACK, self.now, mark.reason))
+
+    def _returning(self, zone: ZonePlan, mark: Mark) -> ZoneWeight:
+        share = _share(zone, self.of(zone).ready)
+        percent = self.pace.percent(mark, now=self.now)
+        if percent >= _FULL:
+            return share
+        return ZoneWeight(max(1, share.weight * percent // _FULL), WeightReason.RETURNING, percent, mark)

@@ -21,10 +21,20 @@ class Voice(StrEnum):
     """What the launchers of a zone's leaders let hear."""
 
     UNKNOWN = "Unknown"
-    """They were not asked for long enough to tell."""
+    """They were not asked for long enough to tell, or can't be reached at all."""
     HEARD = "Heard"
     SILENT = "Silent"
     """None of them has answered for `spec.failover.detectSeconds`."""
+
+
+class Proof(StrEnum):
+    """A completion through the zone's Service, since it left the traffic."""
+
+    UNAVAILABLE = "Unavailable"
+    """Nobody can be asked for one: none is needed then."""
+    PENDING = "Pending"
+    PASSED = "Passed"
+    FAILED = "Failed"
 
 
 @dataclass(frozen=True)
@@ -32,14 +42,16 @@ class ZoneFacts:
     """One zone as it is observed now.
 
     ``ready``: ready groups that may be sent to. ``settled``: those of them that have been so, and whose zone has been
-    heard, for `spec.failover.dwellSeconds`. ``was_ready``: a group that is there now was ready before, or is.
-    ``proven``: a completion through the zone's Service since it left the traffic passed (True) or failed (False); None
-    when none was made, or none can be asked for.
+    heard, for `spec.failover.dwellSeconds`; ``settles``: seconds until that number may grow, None when it will not by
+    itself. ``was_ready``: a group that is there now is ready, or was. ``judged``: seconds until the voice may be
+    another one without news.
     """
 
     ready: int = 0
     settled: int = 0
+    settles: int | None = None
     was_ready: bool = False
     voice: Voice = Voice.UNKNOWN
+    judged: int | None = None
     hold: Hold | None = None
-    proven: bool | None = None
+    proof: Proof = Proof.UNAVAILABLE

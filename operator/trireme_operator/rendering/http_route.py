@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trireme_operator.api import InferenceCluster
+from trireme_operator.api.labels import ANNOTATION_TRAFFIC
 from trireme_operator.planning import ClusterPlan, ZoneWeight
+from trireme_operator.planning.pace import encode
 from trireme_operator.rendering.metadata import Obj, metadata, stamp
 from trireme_operator.rendering.services import PORT
 
@@ -32,11 +34,14 @@ def http_route(cluster: InferenceCluster, plan: ClusterPlan, weights: Mapping[st
         # An answer streams for as long as it takes; "0s" switches the gateway's own limit off (GEP-1742).
         "timeouts": {"request": "0s"},
     }
+    marks = encode({name: zone.mark for name, zone in weights.items() if zone.mark is not None})
     return stamp(
         {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
-            "metadata": metadata(cluster, plan.route_name),
+            "metadata": metadata(
+                cluster, plan.route_name, annotations={ANNOTATION_TRAFFIC: marks} if marks else None
+            ),
             "spec": {
                 "parentRefs": parents,
                 **({"hostnames": list(gateway.hostnames)} if gateway.hostnames else {}),
