@@ -136,6 +136,7 @@ async def serve(configuration: Configuration) -> None:
             configuration.settings,
             clock=_now,
             heard=collector.heard,
+            listen=collector.listening,
             missing=rights.missing,
             tell=recorder.tell,
         )

@@ -1,12 +1,13 @@
 """A resource on an in-memory API, and the reconciler that brings it about."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from tests.unit.controller_samples import NAMESPACE, pod, resource
 from tests.unit.fake_kube import FakeKube
 from tests.unit.stores import filled
-from trireme_operator.collector import Heard
+from trireme_operator.collector import Heard, Listening
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
@@ -51,8 +52,14 @@ class World:
         """As by a process that has just started: all that it knows was listed."""
         store = await filled(self.kube)
         api = RecordingApi(self.kube, store)
-        reconciler = Reconciler(api, store, self.settings, clock=lambda: self.now, heard=self.heard.get)
+        reconciler = Reconciler(
+            api, store, self.settings, clock=lambda: self.now, heard=self.heard.get, listen=self.listen
+        )
         return await reconciler.reconcile(KEY)
+
+    def listen(self, _: Iterable[str]) -> Listening | None:
+        """What is heard of a zone's leaders: nothing, unless a test says otherwise."""
+        return None
 
     async def writes(self) -> list[tuple[str, str, str]]:
         """What one reconcile writes."""

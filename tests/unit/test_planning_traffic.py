@@ -33,6 +33,7 @@ Facts = dict[str | None, ZoneFacts]
 WELL = ZoneFacts(ready=2, settled=2, was_ready=True, voice=Voice.HEARD)
 GONE = ZoneFacts(was_ready=True, voice=Voice.HEARD)
 SILENT = replace(WELL, voice=Voice.SILENT)
+CUT_OFF = replace(WELL, voice=Voice.CUT_OFF)
 PACE = Pace(dwell=10, way=60)
 
 
@@ -144,13 +145,13 @@ def test_a_silent_zone_is_out_while_another_one_is_heard(route: Route) -> None:
 
 
 def test_nothing_is_moved_when_all_are_silent(route: Route) -> None:
-    assert route.see(a=SILENT, b=SILENT) == {"a": 60, "b": 40}
+    assert route.see(a=CUT_OFF, b=CUT_OFF) == {"a": 60, "b": 40}
     assert {route.reason("a"), route.reason("b")} == {WeightReason.FAIL_STATIC}
 
 
 def test_an_observer_that_is_cut_off_still_believes_readiness_and_brings_nobody_back(route: Route) -> None:
-    assert route.see(a=SILENT, b=replace(GONE, voice=Voice.SILENT)) == {"a": 60, "b": 0}
-    assert route.see(a=SILENT, b=SILENT) == {"a": 60, "b": 0}
+    assert route.see(a=CUT_OFF, b=replace(GONE, voice=Voice.CUT_OFF)) == {"a": 60, "b": 0}
+    assert route.see(a=CUT_OFF, b=CUT_OFF) == {"a": 60, "b": 0}
     assert route.reason("b") is WeightReason.FAIL_STATIC
 
 
@@ -191,16 +192,14 @@ def test_a_group_that_flaps_adds_to_its_zone_only_when_it_settled(route: Route) 
     ("hold", "reason"),
     [(Hold.DRAINING, WeightReason.DRAINING), (Hold.ROLLING_OUT, WeightReason.ROLLING_OUT)],
 )
-def test_a_held_zone_gives_up_its_share_in_steps_and_stays_out(
-    route: Route, hold: Hold, reason: WeightReason
-) -> None:
+def test_a_held_zone_gives_up_its_share_in_steps_and_stays_out(route: Route, hold: Hold, reason: WeightReason) -> None:
     held = replace(WELL, hold=hold)
     seen = []
     for _ in range(8):
         seen.append(route.see(a=WELL, b=held)["b"])
         assert route.reason("b") is reason
         route.now += 10
-    assert seen == [34, 28, 23, 17, 11, 5, 0, 0]
+    assert seen == [34, 28, 23, 17, 11, 6, 0, 0]
     assert route.live is not None
     assert route.live.marks["b"].way is Way.OUT
 
@@ -212,8 +211,9 @@ def test_a_zone_turns_back_from_where_it_is(route: Route) -> None:
     back = route.see(a=WELL, b=WELL)["b"]
     assert abs(back - there) <= 6
     route.pass_by(12, a=WELL, b=WELL)
-    again = route.see(a=WELL, b=held)["b"]
-    assert again <= back + 6
+    there = route.see(a=WELL, b=WELL)["b"]
+    assert back < there < 40
+    assert abs(route.see(a=WELL, b=held)["b"] - there) <= 6
     route.pass_by(61, a=WELL, b=held)
     assert route.see(a=WELL, b=held)["b"] == 0
 
@@ -316,8 +316,7 @@ def test_a_zone_that_is_silent_or_empty_has_nothing_while_another_is_well(
     for wait, seen in moments:
         route.now += wait
         route.see(**seen)
-        heard = any(fact.voice is Voice.HEARD for fact in seen.values())
-        lost = {name for name, fact in seen.items() if fact.voice is Voice.SILENT and heard}
+        lost = {name for name, fact in seen.items() if fact.voice is Voice.SILENT}
         well = {name for name, fact in seen.items() if fact.ready and name not in lost}
         if well:
             assert all(route.said[name].weight == 0 for name in seen if name not in well)

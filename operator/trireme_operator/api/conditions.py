@@ -119,8 +119,8 @@ class WeightReason(StrEnum):
     """Some groups of the zone are ready, or others have been so for less than ``failover.dwellSeconds``: the same share
     of the spec's weight."""
     RETURNING = "Returning"
-    """The zone was out of traffic and comes back step by step; `weightPercent` is what it has of its share. At 0 it must
-    be well for ``failover.dwellSeconds`` first, and complete a prompt through its Service."""
+    """The zone was out of traffic and comes back step by step; `weightPercent` is what it has of its share. At 0 it
+    must be well for ``failover.dwellSeconds`` first, and complete a prompt through its Service."""
     NO_READY_GROUP = "NoReadyGroup"
     """No group of the zone is ready, and another zone has one: 0."""
     SILENT = "Silent"

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from trireme_operator.collector.client import SilentError
-from trireme_operator.collector.schedule import Schedule
+from trireme_operator.collector.listening import Listening
+from trireme_operator.collector.schedule import SENTINEL_SECONDS, Schedule
 from trireme_operator.collector.statusz import AnswerError, Heard, is_news, parse
 from trireme_operator.collector.targets import Target, Where, target_of
 
@@ -43,8 +44,21 @@ class _Voice:
     silent: bool = False
     refused: bool = False
     owed: bool = False
+    asked: float = 0.0
+    """When it was asked first."""
+    answered: float | None = None
+    """When anything came from it last, an answer that is ignored included."""
+    steady: float = 0.0
+    """Since when it answers each time."""
+    failed: float = 0.0
+    """When the first of the reads began that it does not answer now."""
     credit: float = NEWS_BURST
     credited: float = 0.0
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the last answer was none, or one that is ignored."""
+        return self.silent or self.refused
 
 
 class Collector:
@@ -91,16 +105,32 @@ class Collector:
         voice = self._voices.get(uid)
         return None if voice is None else voice.heard
 
+    def listening(self, uids: Iterable[str]) -> Listening | None:
+        """What is heard of leaders by the UIDs of their pods; None when none of them was asked yet."""
+        now = self._clock()
+        voices = [voice for uid in uids if (voice := self._voices.get(uid)) is not None]
+        if not voices:
+            return None
+        answers = [voice.answered for voice in voices if voice.answered is not None]
+        steady = [voice.steady for voice in voices if not voice.silent]
+        silent_since = max(max(voice.answered or voice.asked, voice.failed - SENTINEL_SECONDS) for voice in voices)
+        return Listening(
+            asked=now - min(voice.asked for voice in voices),
+            heard=now - max(answers) if answers else None,
+            steady=now - min(steady) if steady else None,
+            silence=None if steady else now - silent_since,
+        )
+
     @property
     def oldest_seconds(self) -> float:
         """The greatest age of what was heard, over the launchers that are not silent; 0 without any."""
-        spoken = [voice.at for voice in list(self._voices.values()) if voice.heard is not None and not voice.silent]
+        spoken = [voice.at for voice in list(self._voices.values()) if voice.heard and not voice.quiet]
         return self._clock() - min(spoken) if spoken else 0.0
 
     @property
     def silent(self) -> int:
-        """Launchers that did not answer when they were asked last."""
-        return sum(voice.silent for voice in list(self._voices.values()))
+        """Launchers that gave no good answer when they were asked last."""
+        return sum(voice.quiet for voice in list(self._voices.values()))
 
     async def run(self) -> None:
         """Ask for ever."""
@@ -130,12 +160,15 @@ class Collector:
             self._woken.set()
 
     async def _listen(self, target: Target) -> None:
+        began = self._clock()
         try:
             heard = parse(await self._read(target.address), pod_uid=target.uid)
         except SilentError:
-            self._unheard(target, "silent")
+            self._outcome("silent")
+            self._unheard(target, began)
         except AnswerError as error:
-            voice = self._unheard(target, "refused")
+            self._outcome("refused")
+            voice = self._answered(target)
             if voice is not None and not voice.refused:
                 voice.refused = True
                 _log(target).warning("A launcher's answer is ignored", reason=str(error))
@@ -143,20 +176,39 @@ class Collector:
             self._outcome("ok")
             self._take_in(target, heard)
 
-    def _unheard(self, target: Target, outcome: str) -> _Voice | None:
+    def _unheard(self, target: Target, began: float) -> None:
         """What it said before still counts: one late answer must not change what is known."""
-        self._outcome(outcome)
-        voice = self._voice(target)
-        if voice is not None:
-            voice.silent = True
-        return voice
-
-    def _take_in(self, target: Target, heard: Heard) -> None:
         voice = self._voice(target)
         if voice is None:
             return
+        if not voice.silent:
+            voice.silent, voice.failed = True, began
+            if target.leads and voice.answered is not None:
+                self._changed(target.where)
+        if self.schedule.is_sentinel(target):
+            self.schedule.alarm(target, self._clock())
+
+    def _answered(self, target: Target) -> _Voice | None:
+        """Something came from it: whatever it says, it can be reached."""
+        voice = self._voice(target)
+        if voice is None:
+            return None
+        now = self._clock()
+        if voice.silent or voice.answered is None:
+            voice.steady = now
+            if voice.answered is not None and target.leads:
+                self._changed(target.where)
+        voice.silent, voice.answered = False, now
+        if self.schedule.is_sentinel(target):
+            self.schedule.calm(target.where, target.set_name)
+        return voice
+
+    def _take_in(self, target: Target, heard: Heard) -> None:
+        voice = self._answered(target)
+        if voice is None:
+            return
         news = is_news(voice.heard, heard) or voice.owed
-        voice.heard, voice.at, voice.silent, voice.refused = heard, self._clock(), False, False
+        voice.heard, voice.at, voice.refused = heard, self._clock(), False
         if news:
             voice.owed = not self._has_credit(voice)
             if not voice.owed:
@@ -166,7 +218,11 @@ class Collector:
         """None when the pod went while it was asked."""
         if target.uid not in self.schedule:
             return None
-        return self._voices.setdefault(target.uid, _Voice(credited=self._clock()))
+        voice = self._voices.get(target.uid)
+        if voice is None:
+            now = self._clock()
+            voice = self._voices[target.uid] = _Voice(credited=now, asked=now, steady=now)
+        return voice
 
     def _has_credit(self, voice: _Voice) -> bool:
         now = self._clock()

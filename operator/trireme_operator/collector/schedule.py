@@ -3,6 +3,9 @@
 The budget is `READS_PER_SECOND` of the whole process. Sentinels (a leader for each set, which is a zone of a resource)
 may take three quarters of it; when there are more of them than that, their interval grows with their number, as does
 that of all others with theirs. A launcher is never asked twice at once, so a slow one delays nobody but itself.
+
+When the sentinel of a zone is silent, the leaders of some more of its groups are asked as often as it, until one of
+them is heard: whether the zone is lost must be known within seconds.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ READS_PER_SECOND = 200.0
 SENTINEL_SECONDS = 1.0
 OTHER_SECONDS = 5.0
 """The shortest interval of what is no sentinel: nothing urgent is learnt from it."""
+ALARMED_LEADERS = 32
+"""Leaders of a zone that are asked beside a silent sentinel."""
 _SENTINEL_SHARE = 0.75
 _BURST = 20.0
 
@@ -39,6 +44,9 @@ class Schedule:
         self._entries: dict[str, _Entry] = {}
         self._leaders: dict[_Zone, dict[str, int]] = {}
         self._sentinels: dict[_Zone, str] = {}
+        self._zones: dict[Where, set[str]] = {}
+        self._alarmed: dict[Where, dict[str, frozenset[str]]] = {}
+        """Who is asked urgently, by resource and by the set whose sentinel is silent."""
         self._due: list[tuple[float, int, str]] = []
         self._turns = 0
         self._tokens, self._filled = _BURST, 0.0
@@ -81,7 +89,36 @@ class Schedule:
             del self._leaders[zone][uid]
             if not self._leaders[zone]:
                 del self._leaders[zone]
+                self.calm(*zone)
             self._choose(zone, now)
+
+    def is_sentinel(self, target: Target) -> bool:
+        """Whether its zone is judged by it first."""
+        return self._sentinels.get((target.where, target.set_name)) == target.uid
+
+    def alarm(self, target: Target, now: float) -> None:
+        """The sentinel of a zone is silent: ask other leaders of it at once, and as often.
+
+        So are the sentinels of the resource's other zones: whether those are heard tells whose silence it is.
+        """
+        alarmed = self._alarmed.setdefault(target.where, {})
+        if target.set_name in alarmed:
+            return
+        leaders = self._leaders.get((target.where, target.set_name), {})
+        chosen = sorted(leaders, key=lambda uid: (leaders[uid], uid))[: ALARMED_LEADERS + 1]
+        beside = [self._sentinels[target.where, name] for name in self._zones[target.where]]
+        alarmed[target.set_name] = frozenset((*chosen, *beside))
+        for uid in alarmed[target.set_name] - {target.uid}:
+            entry = self._entries[uid]
+            if entry.started is None:
+                self._push(entry, now)
+
+    def calm(self, where: Where, set_name: str) -> None:
+        """The sentinel of a zone is heard again, or the zone is gone."""
+        alarmed = self._alarmed.get(where, {})
+        alarmed.pop(set_name, None)
+        if not alarmed:
+            self._alarmed.pop(where, None)
 
     def take(self, now: float) -> Iterator[Target]:
         """Those to ask now; each must be ended with `done`."""
@@ -130,9 +167,14 @@ class Schedule:
     def _choose(self, zone: _Zone, now: float) -> None:
         """The sentinel of a zone is the leader of its first group, which is the last one that scaling takes away."""
         leaders = self._leaders.get(zone)
+        where, set_name = zone
         if not leaders:
             self._sentinels.pop(zone, None)
+            self._zones[where].discard(set_name)
+            if not self._zones[where]:
+                del self._zones[where]
             return
+        self._zones.setdefault(where, set()).add(set_name)
         chosen = min(leaders, key=lambda uid: (leaders[uid], uid))
         if self._sentinels.get(zone) != chosen:
             self._sentinels[zone] = chosen
@@ -141,5 +183,7 @@ class Schedule:
                 self._push(entry, now)
 
     def _interval(self, entry: _Entry) -> float:
-        zone = (entry.target.where, entry.target.set_name)
-        return self.sentinel_seconds if self._sentinels.get(zone) == entry.target.uid else self.other_seconds
+        zone, uid = (entry.target.where, entry.target.set_name), entry.target.uid
+        if any(uid in alarmed for alarmed in self._alarmed.get(entry.target.where, {}).values()):
+            return SENTINEL_SECONDS
+        return self.sentinel_seconds if self._sentinels.get(zone) == uid else self.other_seconds

@@ -28,7 +28,7 @@ from trireme_operator.controller.scope import CHILD_KINDS, ChildError, Children,
 from trireme_operator.controller.stalled import HeardFn, stalled
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
-from trireme_operator.controller.traffic import live_traffic, zone_facts
+from trireme_operator.controller.traffic import ListenFn, facts, live_traffic
 from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
@@ -54,6 +54,8 @@ UNSETTLED_SECONDS = 15.0
 """How soon to look again at a resource that waits for something no watched object announces: an API, a gateway."""
 DUE_SECONDS = 1.0
 """How soon after a time that a status names to look again."""
+SOON_SECONDS = 0.05
+"""The same where a weight is due: a lost zone costs requests meanwhile."""
 GATEWAY_SECONDS = 4.0
 """The same while a Gateway that exists is being set up, which takes seconds; Gateways are read and not watched."""
 
@@ -82,10 +84,12 @@ class Reconciler:
         *,
         clock: Callable[[], datetime],
         heard: HeardFn = lambda _: None,
+        listen: ListenFn = lambda _: None,
         missing: MissingFn = lambda _: Missing(),
         tell: TellFn | None = None,
     ) -> None:
         self._heard = heard
+        self._listen = listen
         self._missing = missing
         self._tell = tell
         self._api = api
@@ -153,7 +157,7 @@ class Reconciler:
         pasts = await keep_pasts(scope, wanted, now=now)
         await replace_lost(scope, now=now)
         live = raw.get("status") or {}
-        zones = _views(scope, wanted, pasts, live, self._heard)
+        zones = _views(scope, wanted, pasts, live, heard=self._heard, listen=self._listen)
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
             template = await self._apply(scope, wanted, zones)
@@ -169,8 +173,10 @@ class Reconciler:
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
         self._store.forget(finished_with(scope.children.pods, scope.children.gone))
-        waits = [next_try(pasts), next_judgement(scope.children.pods, now=now), *(view.weight.again for view in zones)]
-        return _next_look(scope, conditions, [wait for wait in waits if wait is not None])
+        waits = (next_try(pasts), next_judgement(scope.children.pods, now=now))
+        moves = [view.weight.again for view in zones if view.weight.again is not None]
+        look = _next_look(scope, conditions, [wait for wait in waits if wait is not None])
+        return min([look, *(wait + SOON_SECONDS for wait in moves)])
 
     async def _write_status(self, raw: Obj, status: Obj) -> None:
         missing = self._missing(raw)
@@ -240,9 +246,11 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
     await prune_revisions(scope)
 
 
-def _views(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: Obj, heard: HeardFn) -> list[ZoneView]:
+def _views(
+    scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: Obj, *, heard: HeardFn, listen: ListenFn
+) -> list[ZoneView]:
     groups = {zone.name: _groups(scope, wanted, zone, pasts[zone.lws_name]) for zone in wanted.zones}
-    weighed = _weigh(scope, wanted, groups, now=next(iter(pasts.values())).now)
+    weighed = _weigh(scope, wanted, groups, now=next(iter(pasts.values())).now, listen=listen)
     before = {zone.get("name"): zone for zone in live.get("zones") or []}
     return [
         ZoneView(
@@ -258,11 +266,11 @@ def _views(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: O
 
 
 def _weigh(
-    scope: Scope, wanted: ClusterPlan, groups: Mapping[str | None, tuple[Group, ...]], *, now: int
+    scope: Scope, wanted: ClusterPlan, groups: Mapping[str | None, tuple[Group, ...]], *, now: int, listen: ListenFn
 ) -> dict[str | None, ZoneWeight]:
     rhythm = pace(scope.cluster)
-    facts = {name: zone_facts(found, rhythm, now=now) for name, found in groups.items()}
-    return weights(wanted, facts, live=live_traffic(scope, wanted), pace=rhythm, now=now)
+    found = facts(groups, rhythm, now=now, listen=listen)
+    return weights(wanted, found, live=live_traffic(scope, wanted), pace=rhythm, now=now)
 
 
 def _groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, past: Past) -> tuple[Group, ...]:

@@ -1,14 +1,15 @@
 """What decides the weights of a resource's zones, gathered from pods, launchers and the live route."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from trireme_operator.api.labels import ANNOTATION_TRAFFIC, LABEL_ROTATION
+from trireme_operator.collector import Listening
 from trireme_operator.controller.causes import is_ready
 from trireme_operator.controller.groups import Group
 from trireme_operator.controller.scope import Scope
 from trireme_operator.controller.times import seconds
 from trireme_operator.kube import HTTP_ROUTE, Obj
-from trireme_operator.planning import ClusterPlan, Hold, LiveTraffic, Pace, ZoneFacts
+from trireme_operator.planning import ClusterPlan, LiveTraffic, Pace, Voice, ZoneFacts
 from trireme_operator.planning.pace import decode
 
 
@@ -23,17 +24,69 @@ def live_traffic(scope: Scope, wanted: ClusterPlan) -> LiveTraffic | None:
     return LiveTraffic(weights, decode((route["metadata"].get("annotations") or {}).get(ANNOTATION_TRAFFIC)))
 
 
-def zone_facts(groups: Sequence[Group], pace: Pace, *, now: int, hold: Hold | None = None) -> ZoneFacts:
-    """One zone; `now` in seconds since the epoch."""
+WITNESS_SECONDS = 1.5
+"""How much later than a silent zone another one must have been heard."""
+LOOK_SECONDS = 0.5
+"""Between two looks for that, for as long as `LOOKS_SECONDS`; after it only news count."""
+LOOKS_SECONDS = 10.0
+
+ListenFn = Callable[[Iterable[str]], Listening | None]
+"""What is heard of leaders, by the UIDs of their pods."""
+
+
+def facts(
+    groups: Mapping[str | None, Sequence[Group]], pace: Pace, *, now: int, listen: ListenFn
+) -> dict[str | None, ZoneFacts]:
+    """Each zone by its name; `now` in seconds since the epoch."""
+    heard = {name: listen(_leaders(found)) for name, found in groups.items()}
+    latest = min((each.heard for each in heard.values() if each is not None and each.heard is not None), default=None)
+    return {name: _facts(found, heard[name], pace, now=now, latest=latest) for name, found in groups.items()}
+
+
+def _facts(
+    groups: Sequence[Group], listening: Listening | None, pace: Pace, *, now: int, latest: float | None
+) -> ZoneFacts:
+    """`latest`: seconds since any leader of the resource was heard."""
     ready = [group for group in groups if group.ready]
-    waits = [max(0, pace.dwell - (now - _ready_since(group, now))) for group in ready]
+    steady = _steady(listening, pace)
+    waits = [max(0.0, pace.dwell - min(float(now - _ready_since(group, now)), steady)) for group in ready]
+    voice, judged = _voice(listening, pace, latest)
     return ZoneFacts(
         ready=len(ready),
-        settled=sum(wait == 0 for wait in waits),
+        settled=sum(wait <= 0 for wait in waits),
         settles=min((wait for wait in waits if wait > 0), default=None),
         was_ready=any(_was_ready(pod) for group in groups for pod in _serving(group.pods)),
-        hold=hold,
+        voice=voice,
+        judged=judged,
     )
+
+
+def _steady(listening: Listening | None, pace: Pace) -> float:
+    """Seconds for which it has been heard; launchers that can't be reached at all count from when they were asked."""
+    if listening is None:
+        return float(pace.dwell)
+    return listening.asked if listening.heard is None else listening.steady or 0.0
+
+
+def _leaders(groups: Sequence[Group]) -> list[str]:
+    return [group.leader["metadata"].get("uid", "") for group in groups if group.leader is not None]
+
+
+def _voice(listening: Listening | None, pace: Pace, latest: float | None) -> tuple[Voice, float | None]:
+    """And the seconds until that may be another one without news.
+
+    Whoever is cut off hears all zones for the last time within a second or so of each other. So a silence is a zone's
+    own only when another zone was heard well after it had begun.
+    """
+    if listening is None:
+        return Voice.UNKNOWN, None
+    silence, known = listening.silence, listening.heard is not None
+    if silence is None or silence < pace.detect:
+        return Voice.HEARD if known else Voice.UNKNOWN, None if silence is None else pace.detect - silence
+    if latest is not None and latest < silence - WITNESS_SECONDS:
+        return Voice.SILENT, None
+    again = LOOK_SECONDS if silence < pace.detect + LOOKS_SECONDS else None
+    return Voice.CUT_OFF if known else Voice.UNKNOWN, again
 
 
 def _ready_since(group: Group, now: int) -> int:

@@ -80,7 +80,9 @@ class Pace:
 def pace(cluster: InferenceCluster) -> Pace:
     """What the resource asks for, or the defaults."""
     wanted = cluster.spec.failover
-    given = {} if wanted is None else {"dwell": wanted.dwell_seconds, "way": wanted.return_seconds}
+    if wanted is None:
+        return Pace()
+    given = {"detect": wanted.detect_seconds, "dwell": wanted.dwell_seconds, "way": wanted.return_seconds}
     return Pace(**{name: seconds for name, seconds in given.items() if seconds is not None})
 
 

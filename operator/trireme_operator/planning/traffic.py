@@ -34,7 +34,7 @@ class ZoneWeight:
     reason: WeightReason
     percent: int | None = None
     mark: Mark | None = None
-    again: int | None = None
+    again: float | None = None
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,18 @@ class _Decision:
         return [zone for zone in self.wanted if self.of(zone).ready > 0 and not self._lost(zone)]
 
     def all(self) -> dict[str | None, ZoneWeight]:
-        found = {zone.name: self._weight(zone) for zone in self.plan.zones}
-        return {zone.name: replace(found[zone.name], again=self._again(zone, found[zone.name])) for zone in self.plan.zones}
+        found = {zone.name: (zone, self._weight(zone)) for zone in self.plan.zones}
+        return {name: replace(decided, again=self._again(zone, decided)) for name, (zone, decided) in found.items()}
 
     def _weight(self, zone: ZonePlan) -> ZoneWeight:
         if self._disabled(zone):
             return ZoneWeight(0, WeightReason.DISABLED)
         if zone not in self.wanted:
             return ZoneWeight(0, WeightReason.NOT_ASKED_FOR)
-        if not self.well:
-            return self._unmoved(zone)
+        return self._beside_others(zone) if self.well else self._unmoved(zone)
+
+    def _beside_others(self, zone: ZonePlan) -> ZoneWeight:
+        """Some zone is well, this one or another."""
         facts = self.of(zone)
         if self._lost(zone):
             return self._out(zone, WeightReason.SILENT)
@@ -129,13 +131,12 @@ class _Decision:
         return zone.regime is Regime.HELD or self.of(zone).hold is Hold.DISABLED
 
     def _lost(self, zone: ZonePlan) -> bool:
-        """Silent, and it is the zone rather than the observer that is cut off."""
-        return self.of(zone).voice is Voice.SILENT and not self._blind
+        return self.of(zone).voice is Voice.SILENT
 
     @property
     def _blind(self) -> bool:
-        voices = {self.of(zone).voice for zone in self.wanted}
-        return Voice.SILENT in voices and Voice.HEARD not in voices
+        """It may be the observer that is cut off, so nothing that it can't hear is trusted with more."""
+        return any(self.of(zone).voice is Voice.CUT_OFF for zone in self.wanted)
 
     def _live(self, zone: ZonePlan) -> int | None:
         return None if self.live is None else self.live.weights.get(zone.name)
@@ -143,11 +144,13 @@ class _Decision:
     def _mark(self, zone: ZonePlan) -> Mark | None:
         return None if self.live is None else self.live.marks.get(zone.name)
 
-    def _again(self, zone: ZonePlan, decided: ZoneWeight) -> int | None:
+    def _again(self, zone: ZonePlan, decided: ZoneWeight) -> float | None:
         facts, mark = self.of(zone), decided.mark
         moving = mark is not None and mark.way is not Way.OUT
         step = self.pace.next_step(mark, now=self.now) if mark is not None and moving else None
-        return min((wait for wait in (facts.judged, facts.settles, step) if wait is not None), default=None)
+        grows = zone.weight > 0 and decided.weight < _share(zone, facts.ready).weight
+        waits = (facts.judged, facts.settles if grows else None, step)
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _unmoved(self, zone: ZonePlan) -> ZoneWeight:
         """No zone is well. Before one ever was, those that are at 0 stay there while another one is not."""

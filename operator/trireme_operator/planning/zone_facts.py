@@ -24,7 +24,9 @@ class Voice(StrEnum):
     """They were not asked for long enough to tell, or can't be reached at all."""
     HEARD = "Heard"
     SILENT = "Silent"
-    """None of them has answered for `spec.failover.detectSeconds`."""
+    """None of them has answered for `spec.failover.detectSeconds`, and those of another zone have meanwhile."""
+    CUT_OFF = "CutOff"
+    """The same, but nobody else was heard meanwhile: the observer may be cut off."""
 
 
 class Proof(StrEnum):
@@ -49,9 +51,9 @@ class ZoneFacts:
 
     ready: int = 0
     settled: int = 0
-    settles: int | None = None
+    settles: float | None = None
     was_ready: bool = False
     voice: Voice = Voice.UNKNOWN
-    judged: int | None = None
+    judged: float | None = None
     hold: Hold | None = None
     proof: Proof = Proof.UNAVAILABLE

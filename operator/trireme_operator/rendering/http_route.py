@@ -39,9 +39,7 @@ def http_route(cluster: InferenceCluster, plan: ClusterPlan, weights: Mapping[st
         {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
-            "metadata": metadata(
-                cluster, plan.route_name, annotations={ANNOTATION_TRAFFIC: marks} if marks else None
-            ),
+            "metadata": metadata(cluster, plan.route_name, annotations={ANNOTATION_TRAFFIC: marks} if marks else None),
             "spec": {
                 "parentRefs": parents,
                 **({"hostnames": list(gateway.hostnames)} if gateway.hostnames else {}),
