@@ -45,6 +45,7 @@ from trireme_operator.controller.recording import RecordingApi
 from trireme_operator.controller.resync import resync
 from trireme_operator.controller.rights import Rights
 from trireme_operator.controller.store import KINDS, Store, Stream
+from trireme_operator.controller.traffic import Ears
 from trireme_operator.controller.workers import describe, work
 from trireme_operator.kube import LEADER_WORKER_SET, Claim, Fence, FencedApi, KubernetesApi, Lease, connect
 from trireme_operator.memory import stay_small
@@ -136,7 +137,7 @@ async def serve(configuration: Configuration) -> None:
             configuration.settings,
             clock=_now,
             heard=collector.heard,
-            listen=collector.listening,
+            ears=Ears(collector.listening, collector.proof),
             missing=rights.missing,
             tell=recorder.tell,
         )

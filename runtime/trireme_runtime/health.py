@@ -10,6 +10,7 @@ from trireme_runtime.canary import Canary
 from trireme_runtime.ends import Signs
 from trireme_runtime.environment import Environment
 from trireme_runtime.group import Group
+from trireme_runtime.service_canary import SERVICE_PORT, ServiceCanary, service_host
 from trireme_runtime.stall import Stall
 from trireme_runtime.watch import EngineWatch
 
@@ -22,6 +23,7 @@ class Health:
         self.group = group
         self.engine: EngineWatch | None = None
         self.canary: Canary | None = None
+        self.service_canary: ServiceCanary | None = None
 
     def watch_engine(self, command: Sequence[str], variables: Mapping[str, str] = os.environ) -> None:
         """The engine of a pod that answers HTTP has been started: ask it from now on."""
@@ -34,7 +36,17 @@ class Health:
         )
         if environment.canary_tokens:
             key = canary.api_key(command, variables)
-            self.canary = Canary(canary.completion(host, port, key=key, tokens=environment.canary_tokens))
+            tokens = environment.canary_tokens
+            self.canary = Canary(canary.completion(host, port, key=key, tokens=tokens))
+            if environment.is_leader:
+                service = service_host(environment)
+                complete = canary.completion(service, SERVICE_PORT, key=key, tokens=tokens)
+                self.service_canary = ServiceCanary(complete)
+
+    def ask_service(self, question: str) -> None:
+        """Somebody wants to know whether a completion passes through the zone's Service."""
+        if self.service_canary is not None:
+            self.service_canary.ask(question)
 
     @property
     def stall(self) -> Stall | None:

@@ -88,7 +88,11 @@ class Launcher:
         processes.adopt_orphans()
         environment = self._environment
         server = Server(
-            environment.pod_ip, environment.launcher_port, status=lambda: self.status, metrics=self._metrics_text
+            environment.pod_ip,
+            environment.launcher_port,
+            status=lambda: self.status,
+            metrics=self._metrics_text,
+            ask=self._ask_service,
         )
         server.start()
         if environment.group_size > 1:
@@ -298,7 +302,7 @@ class Launcher:
         environment = self._environment
         _, reason = stage.judge(self._facts)
         running = self._facts.engine_running and self._engine_code is None
-        canary = self._health.canary
+        canary, through_service = self._health.canary, self._health.service_canary
         stall = self._health.stall
         return Status(
             environment=environment,
@@ -323,10 +327,14 @@ class Launcher:
             members=() if self._group is None else tuple(self._group.as_json(now)),
             stalled=None if stall is None else (time.time() - (now - stall.since), stall.running),
             canary=None if canary is None else canary.result,
+            service_canary=None if through_service is None else through_service.as_json(),
             failure=self._failure,
             preflight=self._gates.report,
             held=self._gates.held,
         )
+
+    def _ask_service(self, question: str) -> None:
+        self._health.ask_service(question)
 
     def _metrics_text(self) -> str:
         """Asks the engine now: a queue length of some seconds ago would make an autoscaler late."""

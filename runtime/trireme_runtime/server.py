@@ -20,12 +20,25 @@ _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 class Server:
     """``/livez``, ``/readyz``, ``/statusz`` and ``/metrics`` on one address, a thread for each connection."""
 
-    def __init__(self, host: str, port: int, *, status: Callable[[], Status], metrics: Callable[[], str]) -> None:
-        """Bind at once, so that an address in use is known before anything starts; raises OSError."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        status: Callable[[], Status],
+        metrics: Callable[[], str],
+        ask: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Bind at once, so that an address in use is known before anything starts; raises OSError.
+
+        ``ask`` is called with the question of a ``/statusz?canary=QUESTION``, and must not wait for its answer.
+        """
+        question = ask
 
         class Handler(_Handler):
             get_status = staticmethod(status)
             get_metrics = staticmethod(metrics)
+            ask = staticmethod(question)
 
         class HTTPServer(http.server.ThreadingHTTPServer):
             address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -45,13 +58,14 @@ class Server:
 class _Handler(http.server.BaseHTTPRequestHandler):
     get_status: Callable[[], Status]
     get_metrics: Callable[[], str]
+    ask: Callable[[str], None]
     protocol_version = "HTTP/1.1"
     timeout = _CONNECTION_SECONDS
     server_version = "trireme-launcher"
     sys_version = ""
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         if path == "/livez":
             stuck = time.monotonic() - self.get_status().published > _STUCK_SECONDS
             self._answer(503 if stuck else 200, "the main loop is stuck\n" if stuck else "ok\n")
@@ -59,6 +73,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             status = self.get_status()
             self._answer(200 if status.ready else 503, status.line() + "\n")
         elif path == "/statusz":
+            name, _, question = query.partition("=")
+            if name == "canary":
+                self.ask(question)
             self._answer(200, self.get_status().as_json(), "application/json")
         elif path == "/metrics":
             self._answer(200, self.get_metrics(), _METRICS)

@@ -42,6 +42,7 @@ class Status:
     members: tuple[dict[str, object], ...] = ()
     stalled: tuple[float, int] | None = None
     canary: Result | None = None
+    service_canary: dict[str, object] | None = None
     failure: Cause | None = None
 
     @property
@@ -88,6 +89,7 @@ class Status:
             "members": list(self.members),
             "stalled": _stalled(self.stalled),
             "canary": None if self.canary is None else self.canary.as_json(),
+            "serviceCanary": self.service_canary,
             "failure": None if self.failure is None else self.failure.as_json(),
         }
 

@@ -11,6 +11,7 @@ from trireme_operator.collector import Heard, Listening
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
+from trireme_operator.controller.traffic import Ears
 from trireme_operator.kube import (
     CONTROLLER_REVISION,
     GATEWAY,
@@ -24,6 +25,7 @@ from trireme_operator.kube import (
     SERVICE_ACCOUNT,
     Obj,
 )
+from trireme_operator.planning import Proof
 from trireme_operator.rendering import Settings
 
 KEY = Key(NAMESPACE, "llm")
@@ -53,13 +55,17 @@ class World:
         store = await filled(self.kube)
         api = RecordingApi(self.kube, store)
         reconciler = Reconciler(
-            api, store, self.settings, clock=lambda: self.now, heard=self.heard.get, listen=self.listen
+            api, store, self.settings, clock=lambda: self.now, heard=self.heard.get, ears=Ears(self.listen, self.prove)
         )
         return await reconciler.reconcile(KEY)
 
     def listen(self, _: Iterable[str]) -> Listening | None:
         """What is heard of a zone's leaders: nothing, unless a test says otherwise."""
         return None
+
+    def prove(self, _uid: str, _question: str) -> Proof:
+        """Whether a completion passed: nobody can be asked, unless a test says otherwise."""
+        return Proof.UNAVAILABLE
 
     async def writes(self) -> list[tuple[str, str, str]]:
         """What one reconcile writes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from tests.unit.launchers import WHERE, document, target
 from tests.unit.test_collector_schedule import Clock, asked, filled
@@ -12,6 +13,7 @@ from trireme_operator.collector.client import SilentError
 from trireme_operator.collector.collector import Collector
 from trireme_operator.collector.schedule import ALARMED_LEADERS, Schedule
 from trireme_operator.collector.targets import Target, Where
+from trireme_operator.planning import Proof
 
 
 def leader(number: int, zone: int) -> Target:
@@ -27,6 +29,8 @@ class Wire:
         self.changed: list[Where] = []
         self.collector = Collector(self.read, self.changed.append, belongs=lambda *_: True, clock=self.clock)
         self.targets: list[Target] = []
+        self.questions: list[str] = []
+        self.said: dict[str, Any] = {}
 
     def add(self, number: int) -> str:
         each = leader(number, 0)
@@ -34,11 +38,12 @@ class Wire:
         self.targets.append(each)
         return each.uid
 
-    async def read(self, address: str) -> bytes:
+    async def read(self, address: str, question: str = "", /) -> bytes:
+        self.questions.append(question)
         if address in self.cut:
             self.clock.now += 1.0
             raise SilentError("TimeoutError")
-        return json.dumps(document(f"uid-{address.rpartition('.')[2]}")).encode()
+        return json.dumps(document(f"uid-{address.rpartition('.')[2]}", **self.said)).encode()
 
     async def pass_by(self, seconds: float) -> None:
         until = self.clock.now + seconds
@@ -108,6 +113,30 @@ async def test_one_that_was_never_heard_names_nobody() -> None:
     found = wire.listening(uid)
     assert (found.heard, found.steady) == (None, None)
     assert wire.changed == []
+
+
+async def test_a_completion_is_asked_for_while_somebody_wants_it() -> None:
+    wire = Wire()
+    uid = wire.add(0)
+    assert wire.collector.proof(uid, "17") is Proof.UNAVAILABLE, "it is not heard yet"
+    await wire.pass_by(2)
+    assert wire.collector.proof(uid, "17") is Proof.UNAVAILABLE, "its launcher can make none"
+    wire.said = {"serviceCanary": {"question": "", "passed": None, "seconds": None, "at": None, "reason": ""}}
+    await wire.pass_by(2)
+    assert wire.collector.proof(uid, "17") is Proof.PENDING
+    wire.changed.clear()
+    wire.questions.clear()
+    wire.said = {"serviceCanary": {"question": "17", "passed": False, "reason": "no answer"}}
+    await wire.pass_by(2)
+    assert wire.collector.proof(uid, "17") is Proof.FAILED
+    assert wire.changed == [WHERE], "its outcome is news"
+    assert set(wire.questions) == {"17"}
+    wire.said = {"serviceCanary": {"question": "17", "passed": True, "reason": ""}}
+    await wire.pass_by(2)
+    assert wire.collector.proof(uid, "17") is Proof.PASSED
+    assert wire.collector.proof(uid, "18") is Proof.PENDING
+    await wire.pass_by(20)
+    assert wire.questions[-1] == "", "nobody wants it any more"
 
 
 def test_a_silent_sentinel_has_its_zone_and_the_others_sentinels_asked_at_once_and_each_second() -> None:

@@ -20,6 +20,7 @@ from trireme_runtime.membership import Place, Thresholds
 from trireme_runtime.network import Network
 from trireme_runtime.ranks import Rank
 from trireme_runtime.roster import Roster
+from trireme_runtime.service_canary import ServiceCanary
 from trireme_runtime.stage import Entry, Stage
 from trireme_runtime.status import Status
 from trireme_runtime.termination import Cause
@@ -49,6 +50,7 @@ def full_status() -> Status:
         members=tuple(roster.as_json(0.0, {1: "10.0.0.7"})),
         stalled=(time.time(), 3),
         canary=Result(passed=True, seconds=0.4, at=time.time()),
+        service_canary=ServiceCanary(lambda: None).as_json(),
         failure=Cause("EngineExited", "why", 0, log=("last",), pod="m-zone-a-0", rank=0, at="now"),
     )
 

@@ -12,9 +12,9 @@ from tests.unit.controller_samples import pod
 from tests.unit.reconcile_world import World
 from trireme_operator.collector import Listening
 from trireme_operator.controller.groups import Group, groups_of
-from trireme_operator.controller.traffic import facts
+from trireme_operator.controller.traffic import Ears, facts
 from trireme_operator.kube import HTTP_ROUTE, POD, Obj
-from trireme_operator.planning import Pace, Voice, ZoneFacts
+from trireme_operator.planning import Pace, Proof, Voice, ZoneFacts
 
 NOW = 1_767_225_600
 """2026-01-01T00:00:00Z."""
@@ -46,7 +46,7 @@ def zone_facts(found: tuple[Group, ...], listening: Listening | None = HEARD, **
         return heard[next(iter(uids))[5:6]]
 
     beside = {name: groups(ready_at(None), zone=f"zone-{name}") for name in others}
-    return facts({"a": found, **beside}, Pace(), now=NOW, listen=listen)["a"]
+    return facts({"a": found, **beside}, Pace(), now=NOW, ears=Ears(listen), live=None)["a"]
 
 
 def test_a_group_settles_when_it_was_ready_for_the_dwell_time() -> None:
@@ -126,6 +126,12 @@ class Heard(World):
     def __init__(self, **spec: Any) -> None:
         super().__init__(**spec)
         self.zones: dict[str, Listening] = {}
+        self.proof = Proof.UNAVAILABLE
+        self.asked: list[tuple[str, str]] = []
+
+    def prove(self, uid: str, question: str) -> Proof:
+        self.asked.append((uid, question))
+        return self.proof
 
     def listen(self, uids: Iterable[str]) -> Listening | None:
         uid = next(iter(uids), "")
@@ -214,3 +220,29 @@ async def test_the_pace_is_the_specs(world: Heard) -> None:
     world.zones["zone-b"] = HEARD
     await world.reconcile()
     assert zone_b(world) == (40, "Healthy", None)
+
+
+async def test_a_zone_comes_back_only_after_a_completion_through_its_service(world: Heard) -> None:
+    world.zones["zone-b"] = silence(4.0)
+    await world.reconcile()
+    assert world.asked == [], "a zone that is not heard is not asked"
+    left = int(world.now.timestamp())
+    world.zones["zone-b"] = HEARD
+    world.proof = Proof.PENDING
+    world.now += timedelta(seconds=30)
+    again = await world.reconcile()
+    assert again is not None
+    assert again <= 5.1
+    assert zone_b(world) == (0, "Returning", 0)
+    world.proof = Proof.FAILED
+    await world.reconcile()
+    assert zone_b(world) == (0, "CanaryFailed", None)
+    assert await world.writes() == []
+    world.proof = Proof.PASSED
+    await world.reconcile()
+    assert zone_b(world) == (5, "Returning", 14)
+    leader = world.kube.one(POD, "llm-zone-b-0")["metadata"]["uid"]
+    assert set(world.asked) == {(leader, str(left))}
+    world.asked.clear()
+    await world.reconcile()
+    assert world.asked == [], "a zone in traffic is not asked again"

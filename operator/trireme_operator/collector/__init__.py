@@ -9,6 +9,7 @@ from trireme_operator.collector.statusz import (
     Heard,
     Held,
     Member,
+    ServiceCanary,
     is_news,
     parse,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Held",
     "Listening",
     "Member",
+    "ServiceCanary",
     "is_news",
     "parse",
 ]

@@ -41,10 +41,13 @@ class LauncherClient:
             max_headers=32,
         )
 
-    async def read(self, address: str) -> bytes:
-        """The body of the answer. Raises SilentError and AnswerError."""
+    async def read(self, address: str, question: str = "") -> bytes:
+        """The body of the answer; with a question, a completion through the Service is asked for (docs/contract.md).
+
+        Raises SilentError and AnswerError.
+        """
         host = f"[{address}]" if ":" in address else address
-        url = f"http://{host}:{self._port}/statusz"
+        url = f"http://{host}:{self._port}/statusz" + (f"?canary={question}" if question else "")
         try:
             async with self._session.get(url, allow_redirects=False) as response:
                 try:

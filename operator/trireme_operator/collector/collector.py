@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -20,13 +20,23 @@ from trireme_operator.collector.listening import Listening
 from trireme_operator.collector.schedule import SENTINEL_SECONDS, Schedule
 from trireme_operator.collector.statusz import AnswerError, Heard, is_news, parse
 from trireme_operator.collector.targets import Target, Where, target_of
+from trireme_operator.planning import Proof
 
 NEWS_BURST = 8
 NEWS_SECONDS = 10.0
 """A pod may name its resource so often in a row, and once in so many seconds after that: whatever it says."""
 
-ReadFn = Callable[[str], Awaitable[bytes]]
-"""The body of an answer from an address. Raises SilentError and AnswerError."""
+ASKED_SECONDS = 15.0
+"""For so long a question is asked after it was wanted last."""
+
+
+class ReadFn(Protocol):
+    """The body of an answer from an address. Raises SilentError and AnswerError."""
+
+    def __call__(self, address: str, question: str = "", /) -> Awaitable[bytes]:
+        """See `LauncherClient.read`."""
+        ...
+
 
 BelongsFn = Callable[[Where, str], bool]
 """Whether a LeaderWorkerSet of this name is a child of the resource."""
@@ -50,6 +60,9 @@ class _Voice:
     """When anything came from it last, an answer that is ignored included."""
     steady: float = 0.0
     """Since when it answers each time."""
+    question: str = ""
+    wanted: float = 0.0
+    """When somebody wanted the question to be asked last."""
     failed: float = 0.0
     """When the first of the reads began that it does not answer now."""
     credit: float = NEWS_BURST
@@ -121,6 +134,24 @@ class Collector:
             silence=None if steady else now - silent_since,
         )
 
+    def proof(self, uid: str, question: str) -> Proof:
+        """Whether a completion through the Service of this leader's zone passed for the question; it is asked for.
+
+        Without a launcher that is heard and can make one there is none to wait for.
+        """
+        voice = self._voices.get(uid)
+        if voice is None or voice.heard is None or voice.heard.service_canary is None:
+            return Proof.UNAVAILABLE
+        voice.question, voice.wanted = question, self._clock()
+        said = voice.heard.service_canary
+        if said.question != question or said.passed is None:
+            return Proof.PENDING
+        return Proof.PASSED if said.passed else Proof.FAILED
+
+    def _question(self, uid: str) -> str:
+        voice = self._voices.get(uid)
+        return voice.question if voice is not None and self._clock() - voice.wanted < ASKED_SECONDS else ""
+
     @property
     def oldest_seconds(self) -> float:
         """The greatest age of what was heard, over the launchers that are not silent; 0 without any."""
@@ -162,7 +193,7 @@ class Collector:
     async def _listen(self, target: Target) -> None:
         began = self._clock()
         try:
-            heard = parse(await self._read(target.address), pod_uid=target.uid)
+            heard = parse(await self._read(target.address, self._question(target.uid)), pod_uid=target.uid)
         except SilentError:
             self._outcome("silent")
             self._unheard(target, began)

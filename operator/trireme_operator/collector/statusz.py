@@ -63,6 +63,15 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceCanary:
+    """A completion through the zone's Service: the last question, None as long as it is not answered."""
+
+    question: str
+    passed: bool | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """A group that is not started again before `until` (RFC 3339), after so many failures."""
 
@@ -86,6 +95,7 @@ class Heard:
     lost: tuple[Member, ...] = ()
     failure: Failure | None = None
     canary: Canary | None = None
+    service_canary: ServiceCanary | None = None
     held: Held | None = None
     stalled: str | None = None
     failed_checks: tuple[str, ...] = ()
@@ -108,11 +118,14 @@ def is_news(before: Heard | None, after: Heard) -> bool:
 
 def _told(heard: Heard) -> tuple[object, ...]:
     members = tuple((member.index, member.state) for member in heard.lost)
+    through_service = (
+        None if heard.service_canary is None else (heard.service_canary.question, heard.service_canary.passed)
+    )
     return (
         heard.stage,
         members,
         heard.failure,
-        heard.canary,
+        (heard.canary, through_service),
         heard.held,
         heard.stalled,
         heard.failed_checks,
@@ -150,6 +163,7 @@ def parse(body: bytes, *, pod_uid: str) -> Heard:
         lost=tuple(_lost(root)),
         failure=_failure(root),
         canary=_canary(root),
+        service_canary=_service_canary(root),
         held=_held(root),
         stalled=_stalled(root),
         failed_checks=tuple(_failed_checks(root)),
@@ -185,6 +199,14 @@ def _canary(root: _Fields) -> Canary | None:
     if found is None:
         return None
     return Canary(found.truth("passed"), found.text("reason"))
+
+
+def _service_canary(root: _Fields) -> ServiceCanary | None:
+    found = root.inside("serviceCanary")
+    if found is None:
+        return None
+    passed = None if found.value("passed") is None else found.truth("passed")
+    return ServiceCanary(found.text("question", limit=_NAME_LIMIT), passed, found.text("reason"))
 
 
 def _held(root: _Fields) -> Held | None:

@@ -28,7 +28,7 @@ from trireme_operator.controller.scope import CHILD_KINDS, ChildError, Children,
 from trireme_operator.controller.stalled import HeardFn, stalled
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
-from trireme_operator.controller.traffic import ListenFn, facts, live_traffic
+from trireme_operator.controller.traffic import Ears, facts, live_traffic
 from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
@@ -84,12 +84,12 @@ class Reconciler:
         *,
         clock: Callable[[], datetime],
         heard: HeardFn = lambda _: None,
-        listen: ListenFn = lambda _: None,
+        ears: Ears = Ears(),  # noqa: B008 - it is immutable
         missing: MissingFn = lambda _: Missing(),
         tell: TellFn | None = None,
     ) -> None:
         self._heard = heard
-        self._listen = listen
+        self._ears = ears
         self._missing = missing
         self._tell = tell
         self._api = api
@@ -157,7 +157,7 @@ class Reconciler:
         pasts = await keep_pasts(scope, wanted, now=now)
         await replace_lost(scope, now=now)
         live = raw.get("status") or {}
-        zones = _views(scope, wanted, pasts, live, heard=self._heard, listen=self._listen)
+        zones = _views(scope, wanted, pasts, live, heard=self._heard, ears=self._ears)
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
             template = await self._apply(scope, wanted, zones)
@@ -247,10 +247,10 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
 
 
 def _views(
-    scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: Obj, *, heard: HeardFn, listen: ListenFn
+    scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: Obj, *, heard: HeardFn, ears: Ears
 ) -> list[ZoneView]:
     groups = {zone.name: _groups(scope, wanted, zone, pasts[zone.lws_name]) for zone in wanted.zones}
-    weighed = _weigh(scope, wanted, groups, now=next(iter(pasts.values())).now, listen=listen)
+    weighed = _weigh(scope, wanted, groups, now=next(iter(pasts.values())).now, ears=ears)
     before = {zone.get("name"): zone for zone in live.get("zones") or []}
     return [
         ZoneView(
@@ -266,11 +266,12 @@ def _views(
 
 
 def _weigh(
-    scope: Scope, wanted: ClusterPlan, groups: Mapping[str | None, tuple[Group, ...]], *, now: int, listen: ListenFn
+    scope: Scope, wanted: ClusterPlan, groups: Mapping[str | None, tuple[Group, ...]], *, now: int, ears: Ears
 ) -> dict[str | None, ZoneWeight]:
     rhythm = pace(scope.cluster)
-    found = facts(groups, rhythm, now=now, listen=listen)
-    return weights(wanted, found, live=live_traffic(scope, wanted), pace=rhythm, now=now)
+    live = live_traffic(scope, wanted)
+    found = facts(groups, rhythm, now=now, ears=ears, live=live)
+    return weights(wanted, found, live=live, pace=rhythm, now=now)
 
 
 def _groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, past: Past) -> tuple[Group, ...]:

@@ -1,6 +1,7 @@
 """What decides the weights of a resource's zones, gathered from pods, launchers and the live route."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from trireme_operator.api.labels import ANNOTATION_TRAFFIC, LABEL_ROTATION
 from trireme_operator.collector import Listening
@@ -9,7 +10,7 @@ from trireme_operator.controller.groups import Group
 from trireme_operator.controller.scope import Scope
 from trireme_operator.controller.times import seconds
 from trireme_operator.kube import HTTP_ROUTE, Obj
-from trireme_operator.planning import ClusterPlan, LiveTraffic, Pace, Voice, ZoneFacts
+from trireme_operator.planning import ClusterPlan, LiveTraffic, Pace, Proof, Voice, Way, ZoneFacts
 from trireme_operator.planning.pace import decode
 
 
@@ -29,15 +30,42 @@ WITNESS_SECONDS = 1.5
 LOOK_SECONDS = 0.5
 """Between two looks for that, for as long as `LOOKS_SECONDS`; after it only news count."""
 LOOKS_SECONDS = 10.0
+PROOF_SECONDS = 5.0
+"""Between two looks at a completion that has not passed: it is asked for only while somebody wants it."""
 
 ListenFn = Callable[[Iterable[str]], Listening | None]
 """What is heard of leaders, by the UIDs of their pods."""
 
 
+ProveFn = Callable[[str, str], Proof]
+"""Whether a completion passed, asked of the leader in the pod of a UID, for a question."""
+
+
+@dataclass(frozen=True)
+class Ears:
+    """What the launchers are asked, and what is heard of them."""
+
+    listen: ListenFn = lambda _: None
+    prove: ProveFn = lambda *_: Proof.UNAVAILABLE
+
+
 def facts(
-    groups: Mapping[str | None, Sequence[Group]], pace: Pace, *, now: int, listen: ListenFn
+    groups: Mapping[str | None, Sequence[Group]], pace: Pace, *, now: int, ears: Ears, live: LiveTraffic | None
 ) -> dict[str | None, ZoneFacts]:
     """Each zone by its name; `now` in seconds since the epoch."""
+    found = _observed(groups, pace, now=now, listen=ears.listen)
+    for name, mark in (live.marks if live is not None else {}).items():
+        if mark.way is Way.OUT and name in found and found[name].settled:
+            leader = next(group.leader for group in groups[name] if group.ready and group.leader is not None)
+            proof = ears.prove(leader["metadata"].get("uid", ""), str(mark.since))
+            waits = PROOF_SECONDS if proof in {Proof.PENDING, Proof.FAILED} else None
+            found[name] = replace(found[name], proof=proof, judged=found[name].judged or waits)
+    return found
+
+
+def _observed(
+    groups: Mapping[str | None, Sequence[Group]], pace: Pace, *, now: int, listen: ListenFn
+) -> dict[str | None, ZoneFacts]:
     heard = {name: listen(_leaders(found)) for name, found in groups.items()}
     latest = min((each.heard for each in heard.values() if each is not None and each.heard is not None), default=None)
     return {name: _facts(found, heard[name], pace, now=now, latest=latest) for name, found in groups.items()}
