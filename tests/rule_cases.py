@@ -6,6 +6,7 @@ from typing import Any
 from tests import rule_cases_network as network
 from tests import rule_cases_network_policy as network_policy
 from tests import rule_cases_preflight as preflight
+from tests import rule_cases_traffic as traffic
 from tests.rule_cases_model import BROKEN as BROKEN_MODEL
 from tests.unit.controller_samples import resource
 
@@ -51,6 +52,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     *network.BROKEN,
     *network_policy.BROKEN,
     *preflight.BROKEN,
+    *traffic.BROKEN,
     ("spec.gateway.hostnames[]", {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["10.0.0.1"]}}),
     ("spec.gateway.paths[]", {"gateway": {"parentRefs": [{"name": "g"}], "paths": ["v1"]}}),
     ("spec.autoscaling", {"autoscaling": {**SCALING, "minReplicas": 5}, "resources": REQUESTS}),

@@ -14,6 +14,7 @@ from tests.rule_cases import BROKEN, BROKEN_UPDATES, GOOD_UPDATES, SERVICE_UPDAT
 from tests.rule_cases_model import GOOD as GOOD_MODEL
 from tests.rule_cases_network import GOOD as GOOD_NETWORK
 from tests.rule_cases_preflight import GOOD as GOOD_PREFLIGHT
+from tests.rule_cases_traffic import GOOD as GOOD_TRAFFIC
 from tests.unit.resources import raw
 from trireme_operator import generate
 from trireme_operator.api.crd import schema
@@ -62,7 +63,7 @@ def test_a_broken_rule_is_found_at_its_field(where: str, spec: dict[str, Any]) -
     assert not found.served
 
 
-@pytest.mark.parametrize("spec", [*GOOD_MODEL, *GOOD_NETWORK, *GOOD_PREFLIGHT], ids=str)
+@pytest.mark.parametrize("spec", [*GOOD_MODEL, *GOOD_NETWORK, *GOOD_PREFLIGHT, *GOOD_TRAFFIC], ids=str)
 def test_what_is_just_inside_of_the_rules_is_valid(spec: dict[str, Any]) -> None:
     assert judge(raw(**spec)).findings == ()
 

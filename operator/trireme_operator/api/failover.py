@@ -32,6 +32,10 @@ class Failover(Model):
     """Seconds in which a zone that was out of traffic takes its share back, in at most eleven steps; and in which one
     that is drained gives it up. 0: at once. Default: 60."""
 
+    survivor_floor: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Groups to add to each other zone while one is lost or drained, until it has its whole share again: to the number
+    of groups of a fixed zone, to minReplicas (up to maxReplicas) of one that is scaled. Default: none."""
+
     replace_lost_pods: ReplaceLostPods | None = None
     """Kubernetes leaves the pods of a node that stopped answering as they are until the node is back or its Node object
     is removed, since they may still run; so does the group wait. `Never`: nothing is done about that; the status says

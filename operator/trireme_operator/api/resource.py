@@ -9,17 +9,13 @@ from pydantic import ConfigDict, Field
 from trireme_operator.api.autoscaling import Autoscaling
 from trireme_operator.api.base import (
     ANY_FIELDS,
-    ATOMIC,
-    DNS_LABEL_PATTERN,
-    DNS_SUBDOMAIN_PATTERN,
     UNSTORED_DEFAULT,
-    LongText,
     Model,
-    ShortText,
     map_by,
 )
 from trireme_operator.api.engine import Engine
 from trireme_operator.api.failover import Failover
+from trireme_operator.api.gateway import Gateway
 from trireme_operator.api.health import Health
 from trireme_operator.api.model import ModelSource
 from trireme_operator.api.monitoring import Monitoring
@@ -64,40 +60,6 @@ class Resources(Model):
     shared_memory: Quantity = "8Gi"
     """Largest size of /dev/shm, over which the ranks of a pod talk to each other. It is memory of the pod and counts
     towards its limit when used."""
-
-
-class ParentReference(Model):
-    """A Gateway, or one of its listeners."""
-
-    name: Annotated[ShortText, Field(min_length=1, pattern=DNS_SUBDOMAIN_PATTERN)]
-    """The Gateway's name."""
-
-    namespace: Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)] | None = None
-    """The Gateway's namespace. Default: the namespace of the resource."""
-
-    section_name: Annotated[ShortText, Field(min_length=1, pattern=DNS_SUBDOMAIN_PATTERN)] | None = None
-    """The listener's name. Default: all listeners that take the route."""
-
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """The listener's port. Default: all ports."""
-
-
-class Gateway(Model):
-    """The way in from outside: one HTTPRoute of the Gateway API with one weighted backend a zone."""
-
-    parent_refs: Annotated[list[ParentReference], Field(min_length=1, max_length=16, json_schema_extra=ATOMIC)]
-    """The Gateways that carry the route."""
-
-    hostnames: list[Annotated[ShortText, Field(min_length=1)]] = Field(
-        default_factory=list, max_length=16, json_schema_extra=ATOMIC
-    )
-    """Host names that the route answers to; a leading `*.` matches one or more labels. Default: those of the
-    listener."""
-
-    paths: list[Annotated[LongText, Field(min_length=1)]] = Field(
-        default=["/v1"], min_length=1, max_length=16, json_schema_extra=ATOMIC
-    )
-    """Path prefixes that the route takes."""
 
 
 class PodTemplate(Model):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from trireme_operator.api import (
+    rules_failover,
+    rules_gateway,
     rules_health,
     rules_monitoring,
     rules_network,
@@ -23,8 +25,6 @@ from trireme_operator.api.rules_model import RULES as MODEL_RULES
 from trireme_operator.api.rules_parallelism import RULES as PARALLELISM_RULES
 
 _RESOURCE_NAME = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-_PATH = r"^(?:[-A-Za-z0-9/._~!$&\x27()*+,;=:@]|%[0-9a-fA-F]{2})+$"
-_HOSTNAME = r"^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
 
 def _limit_rule(name: str) -> Rule:
@@ -44,6 +44,8 @@ def _limit_rule(name: str) -> Rule:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    *rules_failover.RULES,
+    *rules_gateway.RULES,
     *rules_health.RULES,
     *rules_monitoring.RULES,
     *rules_network.RULES,
@@ -92,20 +94,6 @@ RULES: Final[tuple[Rule, ...]] = (
         where="spec.zones",
         rule="self.exists(z, z.weight > 0)",
         message="every zone has weight 0, so no request would be served: give at least one zone a weight of 1 or more",
-    ),
-    Rule(
-        where="spec.gateway.hostnames[]",
-        rule=f"self.matches('{_HOSTNAME}') && !self.matches('^[0-9.]+$')",
-        message="must be a DNS name in lower case, with '*.' in front for all names below it; no IP address, no port",
-    ),
-    Rule(
-        where="spec.gateway.paths[]",
-        rule=(
-            f"self.startsWith('/') && self.matches('{_PATH}') && !self.contains('//') && !self.contains('/./') &&"
-            " !self.contains('/../') && !self.endsWith('/..') && !self.endsWith('/.') &&"
-            " !self.lowerAscii().contains('%2f')"
-        ),
-        message="must be an absolute URL path such as /v1, without //, /./, /../ or an encoded slash",
     ),
     *AUTOSCALING_RULES,
 )

@@ -28,7 +28,7 @@ from trireme_operator.controller.scope import CHILD_KINDS, ChildError, Children,
 from trireme_operator.controller.stalled import HeardFn, stalled
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
-from trireme_operator.controller.traffic import Ears, facts, live_traffic
+from trireme_operator.controller.traffic import Ears, facts, live_traffic, marks_change
 from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
@@ -46,7 +46,16 @@ from trireme_operator.kube import (
     NotFound,
     Obj,
 )
-from trireme_operator.planning import ClusterPlan, Regime, ZonePlan, ZoneWeight, pace, plan, weights
+from trireme_operator.planning import (
+    ClusterPlan,
+    Regime,
+    ZonePlan,
+    ZoneWeight,
+    pace,
+    plan,
+    weights,
+    with_survivor_floor,
+)
 
 RESYNC_SECONDS = 450.0
 """Between full looks at a settled resource; the queue spreads it by +- 20 %."""
@@ -152,6 +161,8 @@ class Reconciler:
     ) -> float:
         if POD in scope.children.refused:
             scope.errors.append(ChildError(POD, "of the groups", scope.children.refused[POD]))
+        before = live_traffic(scope, wanted)
+        wanted = with_survivor_floor(wanted, scope.cluster, before)
         await release(scope, wanted)
         now = int(self._clock().timestamp())
         pasts = await keep_pasts(scope, wanted, now=now)
@@ -175,6 +186,7 @@ class Reconciler:
         self._store.forget(finished_with(scope.children.pods, scope.children.gone))
         waits = (next_try(pasts), next_judgement(scope.children.pods, now=now))
         moves = [view.weight.again for view in zones if view.weight.again is not None]
+        moves += [0.0] * marks_change(before, {view.plan.name: view.weight for view in zones})
         look = _next_look(scope, conditions, [wait for wait in waits if wait is not None])
         return min([look, *(wait + SOON_SECONDS for wait in moves)])
 

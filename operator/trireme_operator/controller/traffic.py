@@ -10,7 +10,7 @@ from trireme_operator.controller.groups import Group
 from trireme_operator.controller.scope import Scope
 from trireme_operator.controller.times import seconds
 from trireme_operator.kube import HTTP_ROUTE, Obj
-from trireme_operator.planning import ClusterPlan, LiveTraffic, Pace, Proof, Voice, Way, ZoneFacts
+from trireme_operator.planning import ClusterPlan, Hold, LiveTraffic, Pace, Proof, Voice, Way, ZoneFacts, ZoneWeight
 from trireme_operator.planning.pace import decode
 
 
@@ -33,6 +33,13 @@ LOOKS_SECONDS = 10.0
 PROOF_SECONDS = 5.0
 """Between two looks at a completion that has not passed: it is asked for only while somebody wants it."""
 
+
+def marks_change(before: LiveTraffic | None, weighed: Mapping[str | None, ZoneWeight]) -> bool:
+    """Whether the route remembers something else from now on, by which the next reconcile goes."""
+    marks = {name: zone.mark for name, zone in weighed.items() if zone.mark is not None}
+    return before is not None and marks != before.marks
+
+
 ListenFn = Callable[[Iterable[str]], Listening | None]
 """What is heard of leaders, by the UIDs of their pods."""
 
@@ -50,10 +57,17 @@ class Ears:
 
 
 def facts(
-    groups: Mapping[str | None, Sequence[Group]], pace: Pace, *, now: int, ears: Ears, live: LiveTraffic | None
+    groups: Mapping[str | None, Sequence[Group]],
+    pace: Pace,
+    *,
+    now: int,
+    ears: Ears,
+    live: LiveTraffic | None,
+    hold: Callable[[str | None], Hold | None] = lambda _: None,
 ) -> dict[str | None, ZoneFacts]:
-    """Each zone by its name; `now` in seconds since the epoch."""
-    found = _observed(groups, pace, now=now, listen=ears.listen)
+    """Each zone by its name; `now` in seconds since the epoch, `hold` says which are to be out of traffic."""
+    observed = _observed(groups, pace, now=now, listen=ears.listen)
+    found = {name: replace(each, hold=hold(name)) for name, each in observed.items()}
     for name, mark in (live.marks if live is not None else {}).items():
         if mark.way is Way.OUT and name in found and found[name].settled:
             leader = next(group.leader for group in groups[name] if group.ready and group.leader is not None)

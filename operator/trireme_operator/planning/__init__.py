@@ -5,6 +5,7 @@ from __future__ import annotations
 from trireme_operator.planning import names
 from trireme_operator.planning.catalogue import look_up
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
+from trireme_operator.planning.floor import with_survivor_floor
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.health import HEALTH_DEFAULTS, health_settings
 from trireme_operator.planning.history import Failure, History
@@ -79,4 +80,5 @@ __all__ = [
     "source_of",
     "template_inputs",
     "weights",
+    "with_survivor_floor",
 ]

@@ -35,7 +35,7 @@ def horizontal_pod_autoscaler(cluster: InferenceCluster, zone: ZonePlan) -> Obj:
 
     """
     scaling = cluster.spec.autoscaling
-    if scaling is None or zone.min_replicas is None:
+    if scaling is None or zone.least is None:
         raise ValueError(f"zone {zone.name} of {cluster.metadata.name} is not autoscaled")
     return stamp(
         {
@@ -48,7 +48,7 @@ def horizontal_pod_autoscaler(cluster: InferenceCluster, zone: ZonePlan) -> Obj:
                     "kind": "LeaderWorkerSet",
                     "name": zone.lws_name,
                 },
-                "minReplicas": zone.min_replicas,
+                "minReplicas": zone.least,
                 "maxReplicas": zone.max_replicas,
                 "metrics": _metrics(scaling),
                 "behavior": {

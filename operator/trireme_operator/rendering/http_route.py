@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trireme_operator.api import InferenceCluster
+from trireme_operator.api.gateway import Gateway, Timeouts
 from trireme_operator.api.labels import ANNOTATION_TRAFFIC
 from trireme_operator.planning import ClusterPlan, ZoneWeight
 from trireme_operator.planning.pace import encode
@@ -31,8 +32,8 @@ def http_route(cluster: InferenceCluster, plan: ClusterPlan, weights: Mapping[st
         "backendRefs": [
             {"name": zone.service_name, "port": PORT, "weight": weights[zone.name].weight} for zone in plan.zones
         ],
-        # An answer streams for as long as it takes; "0s" switches the gateway's own limit off (GEP-1742).
-        "timeouts": {"request": "0s"},
+        "timeouts": _timeouts(gateway),
+        **_filters(gateway),
     }
     marks = encode({name: zone.mark for name, zone in weights.items() if zone.mark is not None})
     return stamp(
@@ -47,3 +48,20 @@ def http_route(cluster: InferenceCluster, plan: ClusterPlan, weights: Mapping[st
             },
         }
     )
+
+
+def _timeouts(gateway: Gateway) -> Obj:
+    """An answer streams for as long as it takes: "0s" switches the gateway's own limit off (GEP-1742)."""
+    wanted = gateway.timeouts or Timeouts()
+    found = {"request": f"{wanted.request_seconds or 0}s"}
+    if wanted.backend_request_seconds is not None:
+        found["backendRequest"] = f"{wanted.backend_request_seconds}s"
+    return found
+
+
+def _filters(gateway: Gateway) -> Obj:
+    """Of the rule, not of a backend: those are part of the gateway's own names, which a change would replace."""
+    if not gateway.request_headers:
+        return {}
+    headers = [{"name": header.name, "value": header.value} for header in gateway.request_headers]
+    return {"filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": headers}}]}

@@ -1,0 +1,100 @@
+"""``spec.gateway``: the way in from outside, by the Gateway API.
+
+Fields of the route itself: sigs.k8s.io/gateway-api v1.6.1, apis/v1/httproute_types.go.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from trireme_operator.api.base import (
+    ATOMIC,
+    DNS_LABEL_PATTERN,
+    DNS_SUBDOMAIN_PATTERN,
+    LongText,
+    Model,
+    ShortText,
+    map_by,
+)
+
+
+class ParentReference(Model):
+    """A Gateway, or one of its listeners."""
+
+    name: Annotated[ShortText, Field(min_length=1, pattern=DNS_SUBDOMAIN_PATTERN)]
+    """The Gateway's name."""
+
+    namespace: Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)] | None = None
+    """The Gateway's namespace. Default: the namespace of the resource."""
+
+    section_name: Annotated[ShortText, Field(min_length=1, pattern=DNS_SUBDOMAIN_PATTERN)] | None = None
+    """The listener's name. Default: all listeners that take the route."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """The listener's port. Default: all ports."""
+
+
+class RequestHeader(Model):
+    """One header."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    """The header's name."""
+
+    value: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[ -~]+$")]
+    """Its value: printable ASCII."""
+
+
+class Timeouts(Model):
+    """Limits of the gateway on one request, in seconds."""
+
+    request_seconds: Annotated[int, Field(ge=0, le=99_999)] | None = None
+    """From the first byte of the request to the last one of the answer, tries that failed included; a stream that takes
+    longer is cut. 0 (the default): no limit."""
+
+    backend_request_seconds: Annotated[int, Field(ge=0, le=99_999)] | None = None
+    """The same for a single try. Default: no limit of its own."""
+
+
+class GatewayPolicy(StrEnum):
+    OFF = "Off"
+    CAREFUL = "Careful"
+    AGGRESSIVE_RETRY = "AggressiveRetry"
+
+
+class Gateway(Model):
+    """The way in from outside: one HTTPRoute of the Gateway API with one weighted backend a zone."""
+
+    parent_refs: Annotated[list[ParentReference], Field(min_length=1, max_length=16, json_schema_extra=ATOMIC)]
+    """The Gateways that carry the route."""
+
+    hostnames: list[Annotated[ShortText, Field(min_length=1)]] = Field(
+        default_factory=list, max_length=16, json_schema_extra=ATOMIC
+    )
+    """Host names that the route answers to; a leading `*.` matches one or more labels. Default: those of the
+    listener."""
+
+    paths: list[Annotated[LongText, Field(min_length=1)]] = Field(
+        default=["/v1"], min_length=1, max_length=16, json_schema_extra=ATOMIC
+    )
+    """Path prefixes that the route takes."""
+
+    request_headers: Annotated[list[RequestHeader], Field(max_length=16, json_schema_extra=map_by("name"))] | None = (
+        None
+    )
+    """Headers that each request gets on its way to an engine, in every zone; one of the same name is replaced. The name
+    counts as it is written."""
+
+    timeouts: Timeouts | None = None
+    """How long the gateway waits. Absent: for as long as an answer takes."""
+
+    policy: GatewayPolicy | None = None
+    """What Envoy Gateway does about groups that do not answer, by a BackendTrafficPolicy; other gateways have none, and
+    it is left out while that API is not installed. `Careful`: connections are given up after half a second, each
+    group's launcher is asked each second whether it is ready, groups that fail are left alone for some seconds, and
+    what never reached an engine is sent to another one. `AggressiveRetry`: so is a request whose connection broke or
+    whose group answered 502, 503 or 504 before the answer began, so that a prompt may run twice. `Off`: nothing.
+    Default: `Careful` for a route that is made from now on, and for one that is there what it has: a policy that comes
+    later acts after 15 seconds, in which new routes of the same Gateway fail."""

@@ -1,0 +1,33 @@
+"""The rules of ``spec.failover`` and ``spec.gateway``, each broken once, and what they let pass."""
+
+from typing import Any
+
+_GATEWAY: dict[str, Any] = {"parentRefs": [{"name": "edge"}]}
+_ONE: list[dict[str, Any]] = [{"name": "a"}]
+_TWO = [*_ONE, {"name": "b"}]
+_FIELDS = ("detectSeconds", "dwellSeconds", "returnSeconds", "survivorFloor")
+
+BROKEN: list[tuple[str, dict[str, Any]]] = [
+    *(("spec", {"zones": _ONE, "gateway": _GATEWAY, "failover": {field: 5}}) for field in _FIELDS),
+    ("spec", {"zones": _TWO, "gateway": None, "failover": {"returnSeconds": 5}}),
+    (
+        "spec.gateway.requestHeaders[].name",
+        {"gateway": _GATEWAY | {"requestHeaders": [{"name": "Host", "value": "x"}]}},
+    ),
+    ("spec.gateway.requestHeaders[].name", {"gateway": _GATEWAY | {"requestHeaders": [{"name": "a b", "value": "x"}]}}),
+    (
+        "spec.gateway.timeouts",
+        {"gateway": _GATEWAY | {"timeouts": {"requestSeconds": 5, "backendRequestSeconds": 6}}},
+    ),
+    (
+        "spec.gateway.timeouts",
+        {"gateway": _GATEWAY | {"timeouts": {"requestSeconds": 5, "backendRequestSeconds": 0}}},
+    ),
+]
+GOOD: list[dict[str, Any]] = [
+    {"zones": _TWO, "gateway": _GATEWAY, "failover": {**dict.fromkeys(_FIELDS, 5), "replaceLostPods": "Force"}},
+    {"zones": _ONE, "failover": {"replaceLostPods": "Force"}},
+    {"gateway": _GATEWAY | {"requestHeaders": [{"name": "X-Inference-Zone", "value": "spread over all"}]}},
+    {"gateway": _GATEWAY | {"timeouts": {"requestSeconds": 0, "backendRequestSeconds": 6}}},
+    {"gateway": _GATEWAY | {"timeouts": {"requestSeconds": 6, "backendRequestSeconds": 6}}},
+]
