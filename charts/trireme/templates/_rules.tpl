@@ -37,6 +37,10 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]
+# What Envoy Gateway does about groups that do not answer, where spec.gateway.policy asks for it.
+- apiGroups: [gateway.envoyproxy.io]
+  resources: [backendtrafficpolicies]
+  verbs: [get, list, watch, create, patch, delete]
 # The autoscalers of zones. They write a number of groups with rights of their own.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]

@@ -92,9 +92,9 @@ class Gateway(Model):
 
     policy: GatewayPolicy | None = None
     """What Envoy Gateway does about groups that do not answer, by a BackendTrafficPolicy; other gateways have none, and
-    it is left out while that API is not installed. `Careful`: connections are given up after half a second, each
+    where that API is not installed nothing is done. `Careful`: connections are given up after half a second, each
     group's launcher is asked each second whether it is ready, groups that fail are left alone for some seconds, and
-    what never reached an engine is sent to another one. `AggressiveRetry`: so is a request whose connection broke or
-    whose group answered 502, 503 or 504 before the answer began, so that a prompt may run twice. `Off`: nothing.
-    Default: `Careful` for a route that is made from now on, and for one that is there what it has: a policy that comes
-    later acts after 15 seconds, in which new routes of the same Gateway fail."""
+    what never reached an engine is sent to another one. `AggressiveRetry`: so is a request whose connection broke, or
+    whose group answered 502, 503 or 504, before the answer began: a prompt may run twice. `Off` (the default): nothing.
+    Choose it when the resource is made: on a route that is there a change acts after 15 seconds, in which new routes of
+    the same Gateway fail. Where a NetworkPolicy guards the pods, `networkPolicy.monitoring` must name the gateway."""

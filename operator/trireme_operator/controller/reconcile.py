@@ -31,6 +31,7 @@ from trireme_operator.controller.store import Store
 from trireme_operator.controller.traffic import Ears, facts, live_traffic, marks_change
 from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     LEADER_WORKER_SET,
@@ -77,6 +78,7 @@ TellFn = Callable[[Obj, Obj], None]
 
 
 _KINDS = {kind.kind: kind for kind in CHILD_KINDS}
+_OF_ROUTE = frozenset({BACKEND_TRAFFIC_POLICY.kind, HTTP_ROUTE.kind})
 
 
 class Reconciler:
@@ -211,9 +213,18 @@ class Reconciler:
             for zone in wanted.zones:
                 group.create_task(_ensure_groups(scope, wanted, zone, template))
             weighed = {view.plan.name: view.weight for view in zones}
-            for rendered in rendering.beside_groups(scope.cluster, wanted, self._settings, weighed):
-                group.create_task(ensure(scope, _KINDS[rendered["kind"]], rendered))
+            beside = rendering.beside_groups(scope.cluster, wanted, self._settings, weighed)
+            group.create_task(_ensure_route(scope, [each for each in beside if each["kind"] in _OF_ROUTE]))
+            for rendered in beside:
+                if rendered["kind"] not in _OF_ROUTE:
+                    group.create_task(ensure(scope, _KINDS[rendered["kind"]], rendered))
         return template
+
+
+async def _ensure_route(scope: Scope, rendered: Sequence[Obj]) -> None:
+    """The policy first: one that comes after its route acts much later."""
+    for each in rendered:
+        await ensure(scope, _KINDS[each["kind"]], each)
 
 
 async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> None:
@@ -244,6 +255,7 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
     """Remove what the resource no longer asks for, the route before the groups it sent traffic to."""
     routes = {wanted.route_name} if scope.cluster.spec.gateway is not None else set()
     await prune(scope, HTTP_ROUTE, frozenset(routes))
+    await prune(scope, BACKEND_TRAFFIC_POLICY, frozenset(routes if rendering.wants_policy(scope.cluster) else ()))
     if not any(error.kind == HTTP_ROUTE for error in scope.errors):
         services = {wanted.service_name, *(zone.service_name for zone in wanted.zones)}
         await prune(scope, LEADER_WORKER_SET, frozenset(zone.lws_name for zone in wanted.zones))

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from trireme_operator.api.failover import ReplaceLostPods
+from trireme_operator.api.gateway import GatewayPolicy
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     CONFIG_MAP,
     EVENT,
     GATEWAY,
@@ -130,6 +132,8 @@ class Rights:
         namespace = raw["metadata"]["namespace"] if self._namespaces else ""
         spec = raw.get("spec") or {}
         unused = set() if spec.get("gateway") else {HTTP_ROUTE, GATEWAY}
+        if (spec.get("gateway") or {}).get("policy") in {None, GatewayPolicy.OFF}:
+            unused.add(BACKEND_TRAFFIC_POLICY)
         if not spec.get("autoscaling"):
             unused.add(HORIZONTAL_POD_AUTOSCALER)
         if not spec.get("networkPolicy"):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trireme_operator.api import InferenceCluster, Reason
@@ -14,6 +14,31 @@ GatewayKey = tuple[str, str]
 
 _KEPT_SECONDS = 2.0
 _WEB_PORTS = {"http": 80, "https": 443}
+
+
+_AVAILABLE = "BackendsAvailable"
+_VERDICTS = (
+    ("Accepted", Reason.ROUTE_NOT_ACCEPTED),
+    ("ResolvedRefs", Reason.BACKENDS_NOT_RESOLVED),
+    (_AVAILABLE, Reason.BACKENDS_NOT_AVAILABLE),
+)
+_WAYS_OUT = {
+    "NotAllowedByListeners": (
+        "let the listener take routes of this namespace (spec.listeners[].allowedRoutes.namespaces of the Gateway), or"
+        " name another listener in spec.gateway.parentRefs[].sectionName"
+    ),
+    "NoMatchingListenerHostname": (
+        "correct spec.gateway.hostnames, or name a listener whose hostname they match in"
+        " spec.gateway.parentRefs[].sectionName"
+    ),
+    "NoMatchingParent": "correct sectionName and port in spec.gateway.parentRefs: the Gateway has no such listener",
+    "RefNotPermitted": (
+        "the gateway wants a ReferenceGrant for the Services of the zones, which are in the route's own namespace: see"
+        " what was changed in the route's backendRefs"
+    ),
+    "BackendNotFound": "a Service of a zone is gone; it is made again by the operator, so see its log for what refuses",
+}
+"""By the reasons of sigs.k8s.io/gateway-api v1.6.1, apis/v1 (RouteConditionReason)."""
 
 
 class GatewayReader:
@@ -86,11 +111,21 @@ def _failing(
             Reason.ROUTE_PENDING,
             f"{where} has not taken up {what}; check that the controller of its GatewayClass runs",
         )
-    for kind, reason in (("Accepted", Reason.ROUTE_NOT_ACCEPTED), ("ResolvedRefs", Reason.BACKENDS_NOT_RESOLVED)):
+    return _refused(where, told)
+
+
+def _refused(where: str, told: Sequence[Mapping[str, Any]]) -> tuple[Reason, str] | None:
+    """What a gateway says against the route, with the way out where the reason is a word of the Gateway API."""
+    for kind, reason in _VERDICTS:
         for entry in told:
-            refusal = _refusal(entry.get("conditions"), kind)
+            conditions = entry.get("conditions") or []
+            # Envoy Gateway's own type, which others do not have.
+            if kind == _AVAILABLE and all(item.get("type") != kind for item in conditions):
+                continue
+            refusal = _refusal(conditions, kind)
             if refusal is not None:
-                return reason, f"{where}: {refusal}"
+                way_out = _WAYS_OUT.get(refusal.partition(":")[0])
+                return reason, f"{where}: {refusal}" + (f"; {way_out}" if way_out else "")
     return None
 
 

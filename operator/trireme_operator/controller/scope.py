@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from trireme_operator.api import InferenceCluster
 from trireme_operator.controller.model_check import ModelCheck
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     CONTROLLER_REVISION,
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
@@ -34,10 +35,11 @@ CHILD_KINDS = (
     NETWORK_POLICY,
     POD_MONITOR,
     HORIZONTAL_POD_AUTOSCALER,
+    BACKEND_TRAFFIC_POLICY,
     HTTP_ROUTE,
 )
 
-OPTIONAL_KINDS = frozenset({HTTP_ROUTE, POD_MONITOR})
+OPTIONAL_KINDS = frozenset({BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, POD_MONITOR})
 """Kinds of other projects that groups run without."""
 
 

@@ -19,6 +19,7 @@ from trireme_operator.controller.revisions import Template
 from trireme_operator.controller.routes import GatewayKey, url, verdict
 from trireme_operator.controller.scope import ChildError, Scope
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
@@ -30,6 +31,7 @@ from trireme_operator.kube import (
     Obj,
 )
 from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight
+from trireme_operator.rendering import wants_policy
 
 _ZONE_MESSAGE_LIMIT = 1000
 
@@ -257,8 +259,30 @@ def _routes(scope: Scope, plan: ClusterPlan, gateways: Mapping[GatewayKey, Obj |
         conditions.false(ConditionType.ROUTES_PROGRAMMED, Reason.APPLY_FAILED, text)
     else:
         programmed, reason, text = verdict(scope.cluster, route, gateways)
+        if programmed:
+            programmed, reason, text = _policy(scope, plan, text)
         say = conditions.true if programmed else conditions.false
         say(ConditionType.ROUTES_PROGRAMMED, reason, text)
+
+
+def _policy(scope: Scope, plan: ClusterPlan, text: str) -> tuple[bool, Reason, str]:
+    """What is to be said of the route's policy, behind `text` when nothing is wrong with it."""
+    kind = BACKEND_TRAFFIC_POLICY
+    if not wants_policy(scope.cluster):
+        return True, Reason.PROGRAMMED, text
+    failed = [error for error in scope.errors if error.kind == kind]
+    if kind in scope.children.missing:
+        missing = "; spec.gateway.policy does nothing, because Envoy Gateway's BackendTrafficPolicy is not installed"
+        return True, Reason.PROGRAMMED, text + missing
+    if failed:
+        return False, Reason.APPLY_FAILED, _sentence(failed)
+    live = scope.children.get(kind, plan.route_name) or {}
+    for ancestor in (live.get("status") or {}).get("ancestors") or []:
+        for item in ancestor.get("conditions") or []:
+            if item.get("type") == "Accepted" and item.get("status") == "False":
+                said = f"{item.get('reason', '')}: {item.get('message', '')}"
+                return False, Reason.POLICY_NOT_ACCEPTED, f"BackendTrafficPolicy {plan.route_name}: {said}"
+    return True, Reason.PROGRAMMED, text
 
 
 def _ready(conditions: Conditions) -> None:

@@ -17,6 +17,7 @@ from trireme_operator.kube.errors import (
 )
 from trireme_operator.kube.fence import Fence, FencedApi, NotLeading
 from trireme_operator.kube.kinds import (
+    BACKEND_TRAFFIC_POLICY,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     EVENT,
@@ -40,6 +41,7 @@ from trireme_operator.kube.reading import Reading
 from trireme_operator.kube.user import KubeconfigError, UserApi, connect_user
 
 __all__ = [
+    "BACKEND_TRAFFIC_POLICY",
     "CONFIG_MAP",
     "CONTROLLER_REVISION",
     "EVENT",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trireme_operator.rendering.backend_traffic_policy import backend_traffic_policy, wants_policy
 from trireme_operator.rendering.children import beside_groups, children
 from trireme_operator.rendering.horizontal_pod_autoscaler import horizontal_pod_autoscaler
 from trireme_operator.rendering.http_route import http_route
@@ -23,6 +24,7 @@ from trireme_operator.rendering.settings import Settings
 __all__ = [
     "Settings",
     "accepted_spec",
+    "backend_traffic_policy",
     "beside_groups",
     "children",
     "controller_revision",
@@ -38,5 +40,6 @@ __all__ = [
     "service_account",
     "stamp",
     "unplace",
+    "wants_policy",
     "zone_service",
 ]

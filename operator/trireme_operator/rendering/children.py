@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from trireme_operator.api import InferenceCluster
 from trireme_operator.planning import ClusterPlan, Regime, ZoneWeight, revision_name
+from trireme_operator.rendering.backend_traffic_policy import backend_traffic_policy
 from trireme_operator.rendering.horizontal_pod_autoscaler import horizontal_pod_autoscaler
 from trireme_operator.rendering.http_route import http_route
 from trireme_operator.rendering.leader_worker_set import (
@@ -49,18 +50,21 @@ def children(
 def beside_groups(
     cluster: InferenceCluster, plan: ClusterPlan, settings: Settings, weights: Mapping[str | None, ZoneWeight]
 ) -> list[Obj]:
-    """The children that nothing waits for and that wait for nothing."""
+    """The children that no group waits for; the route is the last one, behind what it must not be without."""
     found = [service(cluster, plan)]
     for zone in plan.zones:
         found.append(pod_disruption_budget(cluster, zone))
-        policy = network_policy(cluster, zone, settings)
-        if policy is not None:
-            found.append(policy)
+        peers = network_policy(cluster, zone, settings)
+        if peers is not None:
+            found.append(peers)
         if plan.zoned:
             found.append(zone_service(cluster, plan, zone))
     monitor = pod_monitor(cluster, plan)
     if monitor is not None:
         found.append(monitor)
+    policy = backend_traffic_policy(cluster, plan)
+    if policy is not None:
+        found.append(policy)
     if cluster.spec.gateway is not None:
         found.append(http_route(cluster, plan, weights))
     return found
