@@ -13,13 +13,21 @@ from tests.integration.server import (
     Hands,
     Operator,
     connected,
+    envoy_gateway_crds,
     gateway_crds,
     lws_crds,
     monitoring_crds,
     our_crds,
     running_operator,
 )
-from trireme_operator.kube import GATEWAY, HTTP_ROUTE, INFERENCE_CLUSTER, LEADER_WORKER_SET, POD_MONITOR
+from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
+    GATEWAY,
+    HTTP_ROUTE,
+    INFERENCE_CLUSTER,
+    LEADER_WORKER_SET,
+    POD_MONITOR,
+)
 
 _numbers = itertools.count(1)
 
@@ -36,8 +44,10 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
     async def install(plane: ControlPlane) -> None:
         async with connected(plane.kubeconfig) as hands:
-            await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *monitoring_crds()])
-            await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE, GATEWAY, POD_MONITOR)
+            await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *envoy_gateway_crds(), *monitoring_crds()])
+            await hands.served(
+                INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE, GATEWAY, BACKEND_TRAFFIC_POLICY, POD_MONITOR
+            )
             await hands.allow_operator()
 
     with ControlPlane(tmp_path_factory.mktemp("plane")) as plane:

@@ -80,6 +80,12 @@ def gateway_crds() -> list[Obj]:
     return [_load(folder / f"gateway.networking.k8s.io_{name}.yaml") for name in ("gateways", "httproutes")]
 
 
+def envoy_gateway_crds() -> list[Obj]:
+    module, version = "github.com/envoyproxy/gateway", versions().binaries["envoy-gateway"]
+    folder = module_dir(module, version) / "charts/gateway-helm/charts/crds/crds/generated"
+    return [_load(folder / "gateway.envoyproxy.io_backendtrafficpolicies.yaml")]
+
+
 def monitoring_crds() -> list[Obj]:
     module, version = "github.com/prometheus-operator/prometheus-operator", versions().binaries["prometheus-operator"]
     return [

@@ -9,6 +9,7 @@ from tests.integration.server import Hands, Operator, until
 from tests.unit.controller_samples import resource
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     CONTROLLER_REVISION,
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
@@ -32,11 +33,17 @@ COUNTS: dict[Kind, int] = {
     NETWORK_POLICY: 2,
     POD_MONITOR: 1,
     HORIZONTAL_POD_AUTOSCALER: 2,
+    BACKEND_TRAFFIC_POLICY: 1,
     HTTP_ROUTE: 1,
 }
 SPEC: dict[str, Any] = {
     "autoscaling": {"maxReplicas": 4, "metrics": {"cpu": 70}},
     "resources": {"requests": {"cpu": "1"}},
+    "gateway": {
+        "parentRefs": [{"name": "edge", "namespace": "infra"}],
+        "hostnames": ["llm.example.com"],
+        "policy": "AggressiveRetry",
+    },
     "networkPolicy": {
         "from": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}],
         "monitoring": [{"podSelector": {}}],
@@ -79,6 +86,7 @@ EDITS: dict[Kind, list[Obj]] = {
         {"spec": {"metrics": None}},
         {"spec": {"scaleTargetRef": {"name": "another"}}},
     ],
+    BACKEND_TRAFFIC_POLICY: [{"spec": {"retry": {"numRetries": 9}}}, {"spec": {"healthCheck": {"active": None}}}],
     HTTP_ROUTE: [{"spec": {"hostnames": ["evil.example.com"]}}],
 }
 

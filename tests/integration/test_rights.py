@@ -19,6 +19,7 @@ from tests.integration.server import (
     Operator,
     condition,
     connected,
+    envoy_gateway_crds,
     gateway_crds,
     lws_crds,
     monitoring_crds,
@@ -30,6 +31,7 @@ from tests.unit.controller_samples import resource
 from trireme_operator.controller.rights import NEEDED, Right, Rights
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     HTTP_ROUTE,
@@ -71,8 +73,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
     async def install(plane: ControlPlane) -> None:
         async with connected(plane.kubeconfig) as hands:
-            await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *monitoring_crds()])
-            await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE, POD_MONITOR)
+            await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *envoy_gateway_crds(), *monitoring_crds()])
+            await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, POD_MONITOR)
             await hands.allow_operator()
             await hands.namespace("rights")
             config = {"data": {"config.json": json.dumps(CONFIG)}}
@@ -107,6 +109,7 @@ def manifest(name: str) -> Obj:
         model={"source": "hf://HuggingFaceTB/SmolLM2-135M-Instruct", "config": {"configMap": "dimensions"}},
         networkPolicy={"from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "edge"}}}]},
         resources={"requests": {"cpu": "1"}},
+        gateway={"parentRefs": [{"name": "edge", "namespace": "infra"}], "policy": "Careful"},
         autoscaling={"maxReplicas": 4, "metrics": {"cpu": 70}},
     )
     obj["metadata"] = {"name": name, "namespace": "rights"}

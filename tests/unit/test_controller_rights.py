@@ -88,6 +88,7 @@ async def test_each_right_is_missed_by_a_resource_that_uses_it(right: Right) -> 
         model={"source": "hf://a/b", "config": {"configMap": "dimensions"}},
         networkPolicy={"from": [{"podSelector": {}}]},
         autoscaling={"maxReplicas": 2, "metrics": {"cpu": 70}},
+        gateway={"parentRefs": [{"name": "edge"}], "policy": "Careful"},
     )
     assert looked.missing(using).rights == (right,)
     assert str(right) in str(looked.missing(using))

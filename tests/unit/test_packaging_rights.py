@@ -17,6 +17,7 @@ from scripts import chart
 from tests.integration.server import (
     Hands,
     connected,
+    envoy_gateway_crds,
     gateway_crds,
     lws_crds,
     monitoring_crds,
@@ -26,6 +27,7 @@ from tests.integration.server import (
 )
 from tests.unit.models import SMOLLM2
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     GATEWAY,
@@ -55,6 +57,7 @@ CHILDREN = {
     NETWORK_POLICY: 2,
     POD_MONITOR: 1,
     HORIZONTAL_POD_AUTOSCALER: 2,
+    BACKEND_TRAFFIC_POLICY: 1,
     HTTP_ROUTE: 1,
 }
 """How many of each kind the sample with two autoscaled zones, a route and a NetworkPolicy needs."""
@@ -69,7 +72,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 async def _install_crds(plane: ControlPlane) -> None:
     async with connected(plane.kubeconfig) as hands:
-        await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *monitoring_crds()])
+        await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *envoy_gateway_crds(), *monitoring_crds()])
         await hands.namespace(chart.NAMESPACE)
 
 
@@ -86,6 +89,7 @@ def sample(namespace: str) -> dict[str, Any]:
     obj["metadata"]["namespace"] = namespace
     obj["spec"]["model"]["config"] = {"configMap": "smollm2"}
     obj["spec"]["autoscaling"] = {"maxReplicas": 2, "metrics": {"cpu": 70}}
+    obj["spec"]["gateway"]["policy"] = "Careful"
     obj["spec"]["networkPolicy"] = {"from": [{"podSelector": {}}]}
     return obj
 
