@@ -185,3 +185,23 @@ async def test_a_gateway_that_does_not_exist_is_none_and_one_that_may_not_be_rea
     assert await read_gateways(GatewayReader(kube), cluster()) == {EDGE: None}
     kube.fail = lambda verb, kind, name: Forbidden("no", status=403)
     assert await read_gateways(GatewayReader(kube), cluster()) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "want", "words"),
+    [
+        ("Accepted", "NotAllowedByListeners", "RouteNotAccepted", "allowedRoutes"),
+        ("Accepted", "NoMatchingListenerHostname", "RouteNotAccepted", "spec.gateway.hostnames"),
+        ("Accepted", "NoMatchingParent", "RouteNotAccepted", "no such listener"),
+        ("ResolvedRefs", "RefNotPermitted", "BackendsNotResolved", "ReferenceGrant"),
+        ("BackendsAvailable", "EndpointsNotFound", "BackendsNotAvailable", "EndpointsNotFound: none"),
+    ],
+)
+def test_a_refusal_names_the_way_out(kind: str, reason: str, want: str, words: str) -> None:
+    conditions = [{"type": name, "status": "True"} for name in ("Accepted", "ResolvedRefs") if name != kind]
+    conditions.append({"type": kind, "status": "False", "reason": reason, "message": "none"})
+    parent = {"parentRef": {"name": "edge", "namespace": "infra"}, "conditions": conditions}
+    live = {"metadata": {"generation": 1}, "spec": {}, "status": {"parents": [parent]}}
+    good, said, text = verdict(cluster(), live, gateway(HTTP))
+    assert (good, said) == (False, want)
+    assert words in text

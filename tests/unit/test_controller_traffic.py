@@ -13,7 +13,7 @@ from tests.unit.reconcile_world import World
 from trireme_operator.collector import Listening
 from trireme_operator.controller.groups import Group, groups_of
 from trireme_operator.controller.traffic import Ears, facts
-from trireme_operator.kube import HTTP_ROUTE, POD, Obj
+from trireme_operator.kube import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, LEADER_WORKER_SET, POD, Obj
 from trireme_operator.planning import Pace, Proof, Voice, ZoneFacts
 
 NOW = 1_767_225_600
@@ -246,3 +246,65 @@ async def test_a_zone_comes_back_only_after_a_completion_through_its_service(wor
     world.asked.clear()
     await world.reconcile()
     assert world.asked == [], "a zone in traffic is not asked again"
+
+
+async def test_survivors_get_more_groups_while_a_zone_is_out_and_lose_them_after_it(world: Heard) -> None:
+    world.spec["failover"] = {"survivorFloor": 3, "returnSeconds": 0}
+    world.zones["zone-b"] = silence(4.0)
+    again = await world.reconcile()
+    assert again is not None
+    assert again < 1, "what the route remembers from now on is looked at soon"
+    await world.reconcile()
+    assert world.kube.one(LEADER_WORKER_SET, "llm-zone-a")["spec"]["replicas"] == 4
+    assert world.kube.one(LEADER_WORKER_SET, "llm-zone-b")["spec"]["replicas"] == 2
+    assert world.weights()["llm-zone-a-http"] == 60, "the groups that come take no traffic from those that are there"
+    world.zones["zone-b"] = HEARD
+    await world.reconcile()
+    await world.reconcile()
+    assert world.kube.one(LEADER_WORKER_SET, "llm-zone-a")["spec"]["replicas"] == 1
+
+
+# ---- the policy --------------------------------------------------------------------------------------------
+
+
+async def with_policy(policy: str = "Careful") -> Heard:
+    world = Heard(gateway={"parentRefs": [{"name": "edge", "namespace": "infra"}], "policy": policy})
+    await world.reconcile()
+    world.everything_ready()
+    world.accept_route()
+    await world.reconcile()
+    return world
+
+
+async def test_the_policy_is_made_before_the_route_and_goes_after_it() -> None:
+    world = await with_policy()
+    made = [kind for verb, kind, _ in world.kube.writes if verb == "apply"]
+    assert made.index("BackendTrafficPolicy") < made.index("HTTPRoute")
+    assert await world.writes() == []
+    world.spec["gateway"]["policy"] = "Off"
+    await world.reconcile()
+    assert world.kube.names(BACKEND_TRAFFIC_POLICY) == set()
+    assert world.kube.names(HTTP_ROUTE) == {"llm"}
+
+
+async def test_a_policy_that_can_not_be_had_is_said_and_holds_nothing_up() -> None:
+    world = Heard(gateway={"parentRefs": [{"name": "edge", "namespace": "infra"}], "policy": "Careful"})
+    world.kube.unserved.add(BACKEND_TRAFFIC_POLICY)
+    await world.reconcile()
+    world.everything_ready()
+    world.accept_route()
+    await world.reconcile()
+    said = world.condition("RoutesProgrammed")
+    assert (said["status"], said["reason"]) == ("True", "Programmed")
+    assert "BackendTrafficPolicy is not installed" in said["message"]
+
+
+async def test_a_policy_that_envoy_gateway_refused_is_said() -> None:
+    world = await with_policy()
+    assert world.condition("RoutesProgrammed")["status"] == "True"
+    refused = {"type": "Accepted", "status": "False", "reason": "Conflicted", "message": "another one is older"}
+    world.kube.one(BACKEND_TRAFFIC_POLICY, "llm")["status"] = {"ancestors": [{"conditions": [refused]}]}
+    await world.reconcile()
+    said = world.condition("RoutesProgrammed")
+    assert (said["status"], said["reason"]) == ("False", "PolicyNotAccepted")
+    assert "another one is older" in said["message"]

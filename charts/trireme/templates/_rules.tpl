@@ -56,10 +56,11 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-# Why a group is not ready is read from its pods.
+# Why a group is not ready is read from its pods. One whose leader is silent is taken out of the
+# Services by the label trireme.dev/rotation of its pods, and nothing else of a pod is written.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
 {{- if .Values.rbac.replaceLostPods }}
 # Pods on nodes that don't answer, for resources with spec.failover.replaceLostPods: Force.
 - apiGroups: [""]

@@ -23,6 +23,7 @@ from trireme_operator.controller.queue import Key
 from trireme_operator.controller.replicas import ensure_replicas, groups_asked_for, groups_draining, release, stays_away
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
 from trireme_operator.controller.rights import Missing
+from trireme_operator.controller.rotation import rotate
 from trireme_operator.controller.routes import GatewayReader, read_gateways
 from trireme_operator.controller.scope import CHILD_KINDS, ChildError, Children, OutdatedError, Scope
 from trireme_operator.controller.stalled import HeardFn, stalled
@@ -171,6 +172,9 @@ class Reconciler:
         await replace_lost(scope, now=now)
         live = raw.get("status") or {}
         zones = _views(scope, wanted, pasts, live, heard=self._heard, ears=self._ears)
+        turn = await rotate(
+            scope, {view.plan.name: view.groups for view in zones}, self._ears.listen, pace(scope.cluster)
+        )
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
             template = await self._apply(scope, wanted, zones)
@@ -188,6 +192,7 @@ class Reconciler:
         self._store.forget(finished_with(scope.children.pods, scope.children.gone))
         waits = (next_try(pasts), next_judgement(scope.children.pods, now=now))
         moves = [view.weight.again for view in zones if view.weight.again is not None]
+        moves += [] if turn is None else [turn]
         moves += [0.0] * marks_change(before, {view.plan.name: view.weight for view in zones})
         look = _next_look(scope, conditions, [wait for wait in waits if wait is not None])
         return min([look, *(wait + SOON_SECONDS for wait in moves)])

@@ -67,7 +67,7 @@ NEEDED: tuple[Right, ...] = (
     *(Right(verb, INFERENCE_CLUSTER.group, INFERENCE_CLUSTER.plural) for verb in ("get", *_WATCHED)),
     Right("patch", INFERENCE_CLUSTER.group, f"{INFERENCE_CLUSTER.plural}/status"),
     *(Right(verb, kind.group, kind.plural) for kind in CHILD_KINDS for verb in _KEPT),
-    *(Right(verb, POD.group, POD.plural) for verb in _WATCHED),
+    *(Right(verb, POD.group, POD.plural) for verb in (*_WATCHED, "patch")),
     *(Right(verb, EVENT.group, EVENT.plural) for verb in ("create", "patch")),
     Right("get", CONFIG_MAP.group, CONFIG_MAP.plural),
     Right("get", GATEWAY.group, GATEWAY.plural),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trireme_operator.api.labels import ANNOTATION_TRAFFIC, LABEL_ROTATION
+from trireme_operator.api.labels import ANNOTATION_TRAFFIC, LABEL_ROTATION, ROTATION_OUT
 from trireme_operator.collector import Listening
 from trireme_operator.controller.causes import is_ready
 from trireme_operator.controller.groups import Group
@@ -70,7 +70,7 @@ def facts(
     found = {name: replace(each, hold=hold(name)) for name, each in observed.items()}
     for name, mark in (live.marks if live is not None else {}).items():
         if mark.way is Way.OUT and name in found and found[name].settled:
-            leader = next(group.leader for group in groups[name] if group.ready and group.leader is not None)
+            leader = next(group.leader for group in groups[name] if group.ready and not is_out(group) and group.leader)
             proof = ears.prove(leader["metadata"].get("uid", ""), str(mark.since))
             waits = PROOF_SECONDS if proof in {Proof.PENDING, Proof.FAILED} else None
             found[name] = replace(found[name], proof=proof, judged=found[name].judged or waits)
@@ -89,7 +89,7 @@ def _facts(
     groups: Sequence[Group], listening: Listening | None, pace: Pace, *, now: int, latest: float | None
 ) -> ZoneFacts:
     """`latest`: seconds since any leader of the resource was heard."""
-    ready = [group for group in groups if group.ready]
+    ready = [group for group in groups if group.ready and not is_out(group)]
     steady = _steady(listening, pace)
     waits = [max(0.0, pace.dwell - min(float(now - _ready_since(group, now)), steady)) for group in ready]
     voice, judged = _voice(listening, pace, latest)
@@ -129,6 +129,12 @@ def _voice(listening: Listening | None, pace: Pace, latest: float | None) -> tup
         return Voice.SILENT, None
     again = LOOK_SECONDS if silence < pace.detect + LOOKS_SECONDS else None
     return Voice.CUT_OFF if known else Voice.UNKNOWN, again
+
+
+def is_out(group: Group) -> bool:
+    """Whether the pods of the group were taken out of the Services."""
+    labels = {} if group.leader is None else group.leader["metadata"].get("labels") or {}
+    return labels.get(LABEL_ROTATION) == ROTATION_OUT
 
 
 def _ready_since(group: Group, now: int) -> int:

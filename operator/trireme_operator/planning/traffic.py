@@ -111,7 +111,7 @@ class _Decision:
 
     def _weight(self, zone: ZonePlan) -> ZoneWeight:
         if self._disabled(zone):
-            return ZoneWeight(0, WeightReason.DISABLED)
+            return self._shut(zone)
         if zone not in self.wanted:
             return ZoneWeight(0, WeightReason.NOT_ASKED_FOR)
         return self._beside_others(zone) if self.well else self._unmoved(zone)
@@ -161,6 +161,15 @@ class _Decision:
         if in_traffic and live[zone.name] == 0:
             return ZoneWeight(0, WeightReason.HELD_AT_ZERO, mark=self._mark(zone))
         return ZoneWeight(zone.weight, WeightReason.NOTHING_READY)
+
+    def _shut(self, zone: ZonePlan) -> ZoneWeight:
+        """Out at once, and remembered as out where it had traffic: it comes back as others do."""
+        mark = self._mark(zone)
+        if mark is None and self._live(zone):
+            mark = Mark(Way.OUT, self.now, WeightReason.DISABLED)
+        elif mark is not None and mark.way is not Way.OUT:
+            mark = Mark(Way.OUT, self.now, mark.reason)
+        return ZoneWeight(0, WeightReason.DISABLED, mark=mark)
 
     def _out(self, zone: ZonePlan, reason: WeightReason) -> ZoneWeight:
         """A zone that was never ready is not marked: it has nothing to return from."""
