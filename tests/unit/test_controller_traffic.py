@@ -12,7 +12,7 @@ from tests.unit.controller_samples import pod
 from tests.unit.reconcile_world import World
 from trireme_operator.collector import Listening
 from trireme_operator.controller.groups import Group, groups_of
-from trireme_operator.controller.traffic import Ears, facts
+from trireme_operator.controller.traffic import LOOK_SECONDS, Ears, facts
 from trireme_operator.kube import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, LEADER_WORKER_SET, POD, Obj
 from trireme_operator.planning import Pace, Proof, Voice, ZoneFacts
 
@@ -90,11 +90,11 @@ def silence(seconds: float, *, heard: bool = True) -> Listening:
         pytest.param(HEARD, silence(9), Voice.HEARD, None, id="heard"),
         pytest.param(silence(2), HEARD, Voice.HEARD, 1.0, id="not silent for long enough"),
         pytest.param(silence(3), HEARD, Voice.SILENT, None, id="silent, and another zone is heard"),
-        pytest.param(silence(3), silence(2.5), Voice.CUT_OFF, 0.5, id="the other one is silent for as long"),
+        pytest.param(silence(3), silence(2.5), Voice.CUT_OFF, LOOK_SECONDS, id="the other one is silent for as long"),
         pytest.param(silence(60), silence(59.5), Voice.CUT_OFF, None, id="for long: only news count"),
-        pytest.param(silence(3), None, Voice.CUT_OFF, 0.5, id="nobody else is asked"),
+        pytest.param(silence(3), None, Voice.CUT_OFF, LOOK_SECONDS, id="nobody else is asked"),
         pytest.param(silence(9, heard=False), HEARD, Voice.SILENT, None, id="never heard, and others are"),
-        pytest.param(silence(2, heard=False), HEARD, Voice.UNKNOWN, 1.0, id="never heard, for a moment"),
+        pytest.param(silence(2, heard=False), HEARD, Voice.UNKNOWN, None, id="never heard, for a moment"),
         pytest.param(silence(99, heard=False), silence(99, heard=False), Voice.UNKNOWN, None, id="nobody ever heard"),
     ],
 )

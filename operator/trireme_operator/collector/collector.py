@@ -200,6 +200,8 @@ class Collector:
         except AnswerError as error:
             self._outcome("refused")
             voice = self._answered(target)
+            if voice is not None and voice.owed:
+                self._name(target, voice)
             if voice is not None and not voice.refused:
                 voice.refused = True
                 _log(target).warning("A launcher's answer is ignored", reason=str(error))
@@ -214,8 +216,9 @@ class Collector:
             return
         if not voice.silent:
             voice.silent, voice.failed = True, began
-            if target.leads and voice.answered is not None:
-                self._changed(target.where)
+            voice.owed = target.leads and voice.answered is not None
+        if voice.owed:
+            self._name(target, voice)
         if self.schedule.is_sentinel(target):
             self.schedule.alarm(target, self._clock())
 
@@ -227,8 +230,7 @@ class Collector:
         now = self._clock()
         if voice.silent or voice.answered is None:
             voice.steady = now
-            if voice.answered is not None and target.leads:
-                self._changed(target.where)
+            voice.owed = voice.owed or (voice.answered is not None and target.leads)
         voice.silent, voice.answered = False, now
         if self.schedule.is_sentinel(target):
             self.schedule.calm(target.where, target.set_name)
@@ -241,9 +243,13 @@ class Collector:
         news = is_news(voice.heard, heard) or voice.owed
         voice.heard, voice.at, voice.refused = heard, self._clock(), False
         if news:
-            voice.owed = not self._has_credit(voice)
-            if not voice.owed:
-                self._changed(target.where)
+            self._name(target, voice)
+
+    def _name(self, target: Target, voice: _Voice) -> None:
+        """Name the resource, now or as soon as the pod may."""
+        voice.owed = not self._has_credit(voice)
+        if not voice.owed:
+            self._changed(target.where)
 
     def _voice(self, target: Target) -> _Voice | None:
         """None when the pod went while it was asked."""

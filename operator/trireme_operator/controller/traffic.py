@@ -27,9 +27,9 @@ def live_traffic(scope: Scope, wanted: ClusterPlan) -> LiveTraffic | None:
 
 WITNESS_SECONDS = 1.5
 """How much later than a silent zone another one must have been heard."""
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.75
 """Between two looks for that, for as long as `LOOKS_SECONDS`; after it only news count."""
-LOOKS_SECONDS = 10.0
+LOOKS_SECONDS = 3.0
 PROOF_SECONDS = 5.0
 """Between two looks at a completion that has not passed: it is asked for only while somebody wants it."""
 
@@ -122,13 +122,22 @@ def _voice(listening: Listening | None, pace: Pace, latest: float | None) -> tup
     """
     if listening is None:
         return Voice.UNKNOWN, None
-    silence, known = listening.silence, listening.heard is not None
-    if silence is None or silence < pace.detect:
-        return Voice.HEARD if known else Voice.UNKNOWN, None if silence is None else pace.detect - silence
-    if latest is not None and latest < silence - WITNESS_SECONDS:
+    if listening.heard is None:
+        # Perhaps nobody can be reached from here; where others can, it is this zone.
+        lost = listening.silence is not None and listening.silence >= pace.detect and _has_witness(listening, latest)
+        return Voice.SILENT if lost else Voice.UNKNOWN, None
+    silence = listening.silence
+    if silence is None:
+        return Voice.HEARD, None
+    if silence < pace.detect:
+        return Voice.HEARD, pace.detect - silence
+    if _has_witness(listening, latest):
         return Voice.SILENT, None
-    again = LOOK_SECONDS if silence < pace.detect + LOOKS_SECONDS else None
-    return Voice.CUT_OFF if known else Voice.UNKNOWN, again
+    return Voice.CUT_OFF, LOOK_SECONDS if silence < pace.detect + LOOKS_SECONDS else None
+
+
+def _has_witness(listening: Listening, latest: float | None) -> bool:
+    return latest is not None and listening.silence is not None and latest < listening.silence - WITNESS_SECONDS
 
 
 def is_out(group: Group) -> bool:
