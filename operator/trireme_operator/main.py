@@ -140,6 +140,7 @@ async def serve(configuration: Configuration) -> None:
             ears=Ears(collector.listening, collector.proof),
             missing=rights.missing,
             tell=recorder.tell,
+            wake=queue.add,
         )
         feeds = [Feed(stream, api, store, metrics.saw) for stream in store.streams]
         # Its thread ends with the process: stopping it takes half a second, for nothing.

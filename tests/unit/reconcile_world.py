@@ -1,6 +1,6 @@
 """A resource on an in-memory API, and the reconciler that brings it about."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +8,7 @@ from tests.unit.controller_samples import NAMESPACE, pod, resource
 from tests.unit.fake_kube import FakeKube
 from tests.unit.stores import filled
 from trireme_operator.collector import Heard, Listening
+from trireme_operator.controller.claims import Claims
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
@@ -47,6 +48,8 @@ class World:
         self.kube = FakeKube()
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.heard: dict[str, Heard] = {}
+        self.before: Callable[[Claims], object] | None = None
+        """What the process has noted of other resources."""
         self.settings = Settings(launcher_image="trireme.dev/runtime:1")
         self.kube.add(INFERENCE_CLUSTER, resource(**spec))
 
@@ -57,6 +60,8 @@ class World:
         reconciler = Reconciler(
             api, store, self.settings, clock=lambda: self.now, heard=self.heard.get, ears=Ears(self.listen, self.prove)
         )
+        if self.before is not None:
+            self.before(reconciler._claims)
         return await reconciler.reconcile(KEY)
 
     def listen(self, _: Iterable[str]) -> Listening | None:

@@ -92,6 +92,8 @@ class Reason(StrEnum):
     """The gateway can't resolve a backend of the route; the message is its own."""
     BACKENDS_NOT_AVAILABLE = "BackendsNotAvailable"
     """The gateway finds no endpoint behind a backend that has a weight: that share of the requests fails."""
+    HOSTNAME_CONFLICT = "HostnameConflict"
+    """Another resource has an older route with the same host name and path; it gets the requests."""
     POLICY_NOT_ACCEPTED = "PolicyNotAccepted"
     """Envoy Gateway refused the BackendTrafficPolicy of ``spec.gateway.policy``; the message is its own."""
     GATEWAY_NOT_FOUND = "GatewayNotFound"

@@ -13,6 +13,7 @@ from trireme_operator.api import ConditionType, InferenceCluster, InvalidResourc
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.accepted import Accepted, last_accepted
 from trireme_operator.controller.children import ensure, prune
+from trireme_operator.controller.claims import Claims
 from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.failures import Past, keep_pasts, next_try, with_past
 from trireme_operator.controller.first_cause import finished_with
@@ -29,7 +30,7 @@ from trireme_operator.controller.scope import CHILD_KINDS, ChildError, Children,
 from trireme_operator.controller.stalled import HeardFn, stalled
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
-from trireme_operator.controller.traffic import Ears, facts, live_traffic, marks_change
+from trireme_operator.controller.traffic import Ears, facts, live_traffic, made_at, marks_change
 from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.kube import (
     BACKEND_TRAFFIC_POLICY,
@@ -99,11 +100,13 @@ class Reconciler:
         ears: Ears = Ears(),  # noqa: B008 - it is immutable
         missing: MissingFn = lambda _: Missing(),
         tell: TellFn | None = None,
+        wake: Callable[[Key], None] = lambda _: None,
     ) -> None:
         self._heard = heard
         self._ears = ears
         self._missing = missing
         self._tell = tell
+        self._claims = Claims(wake)
         self._api = api
         self._store = store
         self._gateways = GatewayReader(api)
@@ -117,6 +120,7 @@ class Reconciler:
         """
         raw = self._store.resource(key)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
+            self._claims.forget(key)
             return None  # the garbage collector removes the children, by their owner
         missing = self._missing(raw)
         if missing.blinds:
@@ -185,6 +189,8 @@ class Reconciler:
         conditions = Conditions(
             live.get("conditions") or [], generation=scope.cluster.metadata.generation, now=self._clock()
         )
+        rival = self._claims.note(Key(scope.namespace, wanted.name), scope.cluster, made_at(scope, wanted))
+        scope.rival = None if rival is None else f"{rival.namespace}/{rival.name}"
         status = compute(scope, wanted, zones, gateways, conditions, template=template, refusal=refusal)
         await self._write_status(raw, status)
         if scope.errors:

@@ -110,6 +110,8 @@ class Scope:
     model: ModelCheck = field(default_factory=ModelCheck)
     settled: bool = False
     may_render: bool = True
+    rival: str | None = None
+    """The resource whose route is older and takes the same requests."""
     errors: list[ChildError] = field(default_factory=list)
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _confirmed: bool = False

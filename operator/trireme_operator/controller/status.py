@@ -259,10 +259,20 @@ def _routes(scope: Scope, plan: ClusterPlan, gateways: Mapping[GatewayKey, Obj |
         conditions.false(ConditionType.ROUTES_PROGRAMMED, Reason.APPLY_FAILED, text)
     else:
         programmed, reason, text = verdict(scope.cluster, route, gateways)
-        if programmed:
+        if programmed and scope.rival is not None:
+            programmed, reason, text = False, Reason.HOSTNAME_CONFLICT, _rivalry(scope.rival)
+        elif programmed:
             programmed, reason, text = _policy(scope, plan, text)
         say = conditions.true if programmed else conditions.false
         say(ConditionType.ROUTES_PROGRAMMED, reason, text)
+
+
+def _rivalry(rival: str) -> str:
+    return (
+        f"InferenceCluster {rival} has an older route with the same host name and path on the same listener, which gets"
+        " their requests; change hostnames or paths of spec.gateway in one of them, or name another listener in"
+        " parentRefs[].sectionName"
+    )
 
 
 def _policy(scope: Scope, plan: ClusterPlan, text: str) -> tuple[bool, Reason, str]:

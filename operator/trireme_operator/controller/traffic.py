@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from trireme_operator.api.labels import ANNOTATION_TRAFFIC, LABEL_ROTATION, ROTATION_OUT
 from trireme_operator.collector import Listening
 from trireme_operator.controller.causes import is_ready
+from trireme_operator.controller.claims import NOT_YET
 from trireme_operator.controller.groups import Group
 from trireme_operator.controller.scope import Scope
 from trireme_operator.controller.times import seconds
@@ -32,6 +33,12 @@ LOOK_SECONDS = 0.75
 LOOKS_SECONDS = 3.0
 PROOF_SECONDS = 5.0
 """Between two looks at a completion that has not passed: it is asked for only while somebody wants it."""
+
+
+def made_at(scope: Scope, wanted: ClusterPlan) -> str:
+    """When the route was made, as the API server writes it; later than anything when there is none yet."""
+    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
+    return NOT_YET if route is None else str(route["metadata"].get("creationTimestamp") or NOT_YET)
 
 
 def marks_change(before: LiveTraffic | None, weighed: Mapping[str | None, ZoneWeight]) -> bool:
