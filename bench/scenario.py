@@ -80,7 +80,7 @@ def steps(stored: Obj) -> list[Step]:
     settings = rendering.Settings(launcher_image=LAUNCHER_IMAGE)
     revision = revision_name(cluster)
     template = rendering.render_template(cluster, wanted, settings)
-    route = rendering.http_route(cluster, wanted, weights(wanted, ready={}, live=None))
+    route = rendering.http_route(cluster, wanted, weights(wanted, {}))
     result = [
         Step(CONTROLLER_REVISION, rendering.controller_revision(cluster, name=revision, number=1, template=template)),
         Step(SERVICE_ACCOUNT, rendering.service_account(cluster, wanted)),

@@ -27,7 +27,7 @@ CASES = hostile()
 def rendered(document: Document) -> list[Document]:
     parsed = parse(document)
     planned = plan(parsed)
-    return children(parsed, planned, Settings(launcher_image="x"), weights(planned, ready={}, live=None))
+    return children(parsed, planned, Settings(launcher_image="x"), weights(planned, {}))
 
 
 def test_there_are_enough_of_them_and_all_differ() -> None:

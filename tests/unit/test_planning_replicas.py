@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.unit.controller_samples import resource
 from trireme_operator.api import WeightReason, parse
-from trireme_operator.planning import Regime, Scale, ZonePlan, plan, replicas_to_apply, weights
+from trireme_operator.planning import Regime, Scale, ZoneFacts, ZonePlan, plan, replicas_to_apply, weights
 
 SCALING: dict[str, Any] = {"minReplicas": 2, "maxReplicas": 6, "metrics": {"cpu": 70}}
 REQUESTS: dict[str, Any] = {"requests": {"cpu": "1"}}
@@ -121,7 +121,7 @@ def test_what_was_written_is_not_written_again(scale: Scale, fields: dict[str, A
 def test_a_disabled_zone_gets_no_traffic_and_an_autoscaled_one_its_whole_weight_from_its_least_on() -> None:
     zones = [{"name": "a", "weight": 60}, {"name": "b", "weight": 40}, {"name": "c", "state": "Disabled"}]
     of = plan(parse(resource(zones=zones, autoscaling=SCALING, resources=REQUESTS)))
-    found = weights(of, ready={"a": 1, "b": 2, "c": 3}, live=None)
+    found = weights(of, {name: ZoneFacts(ready=number) for name, number in (("a", 1), ("b", 2), ("c", 3))})
     assert {name: (zone.weight, zone.reason) for name, zone in found.items()} == {
         "a": (30, WeightReason.PARTLY_READY),
         "b": (40, WeightReason.HEALTHY),

@@ -15,7 +15,7 @@ from tests.unit.resources import cluster, zones
 from trireme_operator import rendering
 from trireme_operator.api import parse
 from trireme_operator.api.labels import ANNOTATION_HASH
-from trireme_operator.planning import ClusterPlan, plan, weights
+from trireme_operator.planning import ClusterPlan, ZoneFacts, plan, weights
 
 Obj = dict[str, Any]
 SETTINGS = rendering.Settings("ghcr.io/trireme/runtime:1")
@@ -186,7 +186,7 @@ def test_a_variable_of_the_user_takes_the_place_of_a_default_as_a_whole() -> Non
 
 
 def weighed(planned: ClusterPlan) -> Any:
-    return weights(planned, ready={}, live=None)
+    return weights(planned, {})
 
 
 def test_without_zones_the_service_of_the_pool_is_the_service_over_all() -> None:
@@ -234,7 +234,7 @@ def test_moving_traffic_changes_nothing_but_weights() -> None:
     resource = cluster(zones=zones("a", "b"), gateway=GATEWAY)
     planned = plan(resource)
     both = rendering.http_route(resource, planned, weighed(planned))
-    one = rendering.http_route(resource, planned, weights(planned, ready={"b": 1}, live=None))
+    one = rendering.http_route(resource, planned, weights(planned, {"b": ZoneFacts(ready=1)}))
     assert one["spec"]["rules"][0]["backendRefs"][0]["weight"] == 0
     one["spec"]["rules"][0]["backendRefs"][0]["weight"] = 100
     assert one["spec"] == both["spec"]
