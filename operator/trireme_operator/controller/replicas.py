@@ -32,7 +32,7 @@ async def release(scope: Scope, wanted: ClusterPlan) -> None:
 def groups_asked_for(scope: Scope, zone: ZonePlan) -> int:
     """Groups that the zone should have now: with autoscaling what its LeaderWorkerSet asks for, once that is told."""
     if zone.regime is not Regime.AUTOSCALED:
-        return zone.replicas if zone.regime is Regime.HELD else max(zone.replicas, zone.floor)
+        return zone.wanted
     return _replicas(scope.children.get(LEADER_WORKER_SET, zone.lws_name)) or zone.replicas
 
 
