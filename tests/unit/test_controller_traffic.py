@@ -83,6 +83,9 @@ def silence(seconds: float, *, heard: bool = True) -> Listening:
     return Listening(asked=100.0, heard=seconds if heard else None, steady=None, silence=seconds)
 
 
+BACK = Listening(asked=100.0, heard=0.1, steady=2.9, silence=None)
+
+
 @pytest.mark.parametrize(
     ("listening", "other", "voice", "judged"),
     [
@@ -92,6 +95,7 @@ def silence(seconds: float, *, heard: bool = True) -> Listening:
         pytest.param(silence(3), HEARD, Voice.SILENT, None, id="silent, and another zone is heard"),
         pytest.param(silence(3), silence(2.5), Voice.CUT_OFF, LOOK_SECONDS, id="the other one is silent for as long"),
         pytest.param(silence(60), silence(59.5), Voice.CUT_OFF, None, id="for long: only news count"),
+        pytest.param(silence(9), BACK, Voice.CUT_OFF, LOOK_SECONDS, id="the other one was silent as well a moment ago"),
         pytest.param(silence(3), None, Voice.CUT_OFF, LOOK_SECONDS, id="nobody else is asked"),
         pytest.param(silence(9, heard=False), HEARD, Voice.SILENT, None, id="never heard, and others are"),
         pytest.param(silence(2, heard=False), HEARD, Voice.UNKNOWN, None, id="never heard, for a moment"),

@@ -12,7 +12,7 @@ from trireme_operator.api.labels import FIELD_MANAGER, LABEL_ROTATION, ROTATION_
 from trireme_operator.collector import Listening
 from trireme_operator.controller.groups import Group
 from trireme_operator.controller.scope import ChildError, Scope
-from trireme_operator.controller.traffic import WITNESS_SECONDS, ListenFn, is_out
+from trireme_operator.controller.traffic import ListenFn, is_out, is_witnessed
 from trireme_operator.kube import POD, Conflict, KubeError, NotFound, Obj
 from trireme_operator.planning import Pace
 
@@ -45,10 +45,7 @@ async def rotate(
 def _has_witness(group: Group, silence: float, groups: Sequence[Group], heard: Mapping[int, Listening | None]) -> bool:
     """Whether another group of the zone, which may be sent to, was heard well after this one fell silent."""
     others = [heard[each.index] for each in groups if each is not group and each.index in heard and not is_out(each)]
-    return any(
-        each is not None and each.heard is not None and each.silence is None and each.heard < silence - WITNESS_SECONDS
-        for each in others
-    )
+    return is_witnessed(silence, [each for each in others if each is not None])
 
 
 async def _label(scope: Scope, group: Group, value: str) -> None:

@@ -28,6 +28,8 @@ def live_traffic(scope: Scope, wanted: ClusterPlan) -> LiveTraffic | None:
 
 WITNESS_SECONDS = 1.5
 """How much later than a silent zone another one must have been heard."""
+STEADY_SECONDS = 3.0
+"""And for how long: whoever was cut off hears one zone first, and each of the others within two seconds."""
 LOOK_SECONDS = 0.75
 """Between two looks for that, for as long as `LOOKS_SECONDS`; after it only news count."""
 LOOKS_SECONDS = 3.0
@@ -88,18 +90,18 @@ def _observed(
     groups: Mapping[str | None, Sequence[Group]], pace: Pace, *, now: int, listen: ListenFn
 ) -> dict[str | None, ZoneFacts]:
     heard = {name: listen(_leaders(found)) for name, found in groups.items()}
-    latest = min((each.heard for each in heard.values() if each is not None and each.heard is not None), default=None)
-    return {name: _facts(found, heard[name], pace, now=now, latest=latest) for name, found in groups.items()}
+    speaking = [each for each in heard.values() if each is not None and not each.silent]
+    return {name: _facts(found, heard[name], pace, now=now, speaking=speaking) for name, found in groups.items()}
 
 
 def _facts(
-    groups: Sequence[Group], listening: Listening | None, pace: Pace, *, now: int, latest: float | None
+    groups: Sequence[Group], listening: Listening | None, pace: Pace, *, now: int, speaking: Sequence[Listening]
 ) -> ZoneFacts:
-    """`latest`: seconds since any leader of the resource was heard."""
+    """`speaking`: what is heard of those zones of the resource that are not silent."""
     ready = [group for group in groups if group.ready and not is_out(group)]
     steady = _steady(listening, pace)
     waits = [max(0.0, pace.dwell - min(float(now - _ready_since(group, now)), steady)) for group in ready]
-    voice, judged = _voice(listening, pace, latest)
+    voice, judged = _voice(listening, pace, speaking)
     return ZoneFacts(
         ready=len(ready),
         settled=sum(wait <= 0 for wait in waits),
@@ -121,30 +123,37 @@ def _leaders(groups: Sequence[Group]) -> list[str]:
     return [group.leader["metadata"].get("uid", "") for group in groups if group.leader is not None]
 
 
-def _voice(listening: Listening | None, pace: Pace, latest: float | None) -> tuple[Voice, float | None]:
+def _voice(listening: Listening | None, pace: Pace, speaking: Sequence[Listening]) -> tuple[Voice, float | None]:
     """And the seconds until that may be another one without news.
 
-    Whoever is cut off hears all zones for the last time within a second or so of each other. So a silence is a zone's
-    own only when another zone was heard well after it had begun.
+    Whoever is cut off hears all zones for the last time within a second or so of each other, and then again for the
+    first time. So a silence is a zone's own only when another zone was heard well after it had begun, and for a while.
     """
     if listening is None:
         return Voice.UNKNOWN, None
+    silence = listening.silence
     if listening.heard is None:
         # Perhaps nobody can be reached from here; where others can, it is this zone.
-        lost = listening.silence is not None and listening.silence >= pace.detect and _has_witness(listening, latest)
+        lost = silence is not None and silence >= pace.detect and is_witnessed(silence, speaking)
         return Voice.SILENT if lost else Voice.UNKNOWN, None
-    silence = listening.silence
     if silence is None:
         return Voice.HEARD, None
     if silence < pace.detect:
         return Voice.HEARD, pace.detect - silence
-    if _has_witness(listening, latest):
+    if is_witnessed(silence, speaking):
         return Voice.SILENT, None
-    return Voice.CUT_OFF, LOOK_SECONDS if silence < pace.detect + LOOKS_SECONDS else None
+    return Voice.CUT_OFF, LOOK_SECONDS if speaking or silence < pace.detect + LOOKS_SECONDS else None
 
 
-def _has_witness(listening: Listening, latest: float | None) -> bool:
-    return latest is not None and listening.silence is not None and latest < listening.silence - WITNESS_SECONDS
+def is_witnessed(silence: float, speaking: Iterable[Listening]) -> bool:
+    """Whether others were heard after a silence of so many seconds had begun, and would have been if it were ours."""
+    return any(
+        each.heard is not None
+        and each.heard < silence - WITNESS_SECONDS
+        and each.steady is not None
+        and each.steady >= STEADY_SECONDS
+        for each in speaking
+    )
 
 
 def is_out(group: Group) -> bool:
