@@ -90,7 +90,7 @@ def _observed(
     groups: Mapping[str | None, Sequence[Group]], pace: Pace, *, now: int, listen: ListenFn
 ) -> dict[str | None, ZoneFacts]:
     heard = {name: listen(_leaders(found)) for name, found in groups.items()}
-    speaking = [each for each in heard.values() if each is not None and not each.silent]
+    speaking = [each for each in heard.values() if each is not None and each.silence is None]
     return {name: _facts(found, heard[name], pace, now=now, speaking=speaking) for name, found in groups.items()}
 
 
