@@ -118,14 +118,13 @@ def is_news(before: Heard | None, after: Heard) -> bool:
 
 def _told(heard: Heard) -> tuple[object, ...]:
     members = tuple((member.index, member.state) for member in heard.lost)
-    through_service = (
-        None if heard.service_canary is None else (heard.service_canary.question, heard.service_canary.passed)
-    )
+    proof = heard.service_canary
+    answered = None if proof is None or proof.passed is None else (proof.question, proof.passed)
     return (
         heard.stage,
         members,
         heard.failure,
-        (heard.canary, through_service),
+        (heard.canary, answered),
         heard.held,
         heard.stalled,
         heard.failed_checks,
