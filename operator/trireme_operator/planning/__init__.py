@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trireme_operator.planning import names
 from trireme_operator.planning.catalogue import look_up
+from trireme_operator.planning.drain import Drain, DrainPhase, DrainWish, drain, drain_wishes, unknown_drains, with_drains
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
 from trireme_operator.planning.floor import with_survivor_floor
 from trireme_operator.planning.geometry import GroupGeometry, geometry
@@ -20,6 +21,7 @@ from trireme_operator.planning.replicas import Scale, replicas_to_apply
 from trireme_operator.planning.restarts import Permit, RestartPolicy, permit, restart_policy
 from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
 from trireme_operator.planning.rollback import Difference, differences, restored_spec
+from trireme_operator.planning.rollout import RolloutOrder, RolloutPhase, RolloutStep, ZoneRun, rollout_order, rollout_step
 from trireme_operator.planning.source import Source, SourceKind, source_of
 from trireme_operator.planning.traffic import LiveTraffic, ZoneWeight, weights
 from trireme_operator.planning.zone_facts import Hold, Proof, Voice, ZoneFacts
@@ -27,6 +29,9 @@ from trireme_operator.planning.zone_facts import Hold, Proof, Voice, ZoneFacts
 __all__ = [
     "HEALTH_DEFAULTS",
     "ClusterPlan",
+    "Drain",
+    "DrainPhase",
+    "DrainWish",
     "Difference",
     "EngineSetting",
     "Failure",
@@ -46,6 +51,9 @@ __all__ = [
     "Rank",
     "Regime",
     "RestartPolicy",
+    "RolloutOrder",
+    "RolloutPhase",
+    "RolloutStep",
     "Scale",
     "Source",
     "SourceKind",
@@ -55,8 +63,11 @@ __all__ = [
     "Way",
     "ZoneFacts",
     "ZonePlan",
+    "ZoneRun",
     "ZoneWeight",
     "device_bytes",
+    "drain",
+    "drain_wishes",
     "differences",
     "engine_settings",
     "geometry",
@@ -77,8 +88,12 @@ __all__ = [
     "restart_policy",
     "restored_spec",
     "revision_name",
+    "rollout_order",
+    "rollout_step",
     "source_of",
     "template_inputs",
+    "unknown_drains",
     "weights",
     "with_survivor_floor",
+    "with_drains",
 ]

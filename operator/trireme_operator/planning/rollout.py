@@ -36,7 +36,8 @@ class ZoneRun:
     at the latest template. ``since``: when this revision came, in seconds since the epoch, while it is not yet known to
     have become ready; else None. ``weight``: the spec's. ``share``: the live route's, None without a route.
     ``unreached``: the route sends it nothing, and every gateway knows. ``running``: unfinished requests, None where
-    nobody says. ``leaving``: it is drained or disabled. ``cause``: what keeps it from being whole, in words.
+    nobody says. ``most``: groups that an autoscaler may give it. ``leaving``: it is drained or disabled. ``cause``: what
+    keeps it from being whole, in words.
     """
 
     name: ZoneName
@@ -50,6 +51,7 @@ class ZoneRun:
     share: int | None = None
     unreached: bool = False
     running: int | None = None
+    most: int | None = None
     leaving: bool = False
     cause: str = ""
 

@@ -1,0 +1,84 @@
+"""What each zone runs, from its children: what rollouts and drains are decided by."""
+
+from collections.abc import Mapping
+
+from trireme_operator.api.labels import ANNOTATION_REVISION, ANNOTATION_ROLLING_OUT, LABEL_ROTATION
+from trireme_operator.controller.causes import worst
+from trireme_operator.controller.groups import Group
+from trireme_operator.controller.routes import is_taken_up, weight_of
+from trireme_operator.controller.scope import Scope, is_owned
+from trireme_operator.controller.stalled import HeardFn
+from trireme_operator.controller.times import seconds
+from trireme_operator.kube import HTTP_ROUTE, LEADER_WORKER_SET, Obj
+from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneRun
+
+ASK_AGAIN_SECONDS = 3
+"""While requests are waited for: launchers count them every three seconds, and nobody is told of it."""
+
+
+def zone_runs(
+    scope: Scope,
+    wanted: ClusterPlan,
+    groups: Mapping[str | None, tuple[Group, ...]],
+    heard: HeardFn,
+    *,
+    leaving: frozenset[str | None],
+) -> list[ZoneRun]:
+    """Every zone of the plan, in its order; `leaving` are those that are to be drained or disabled."""
+    return [_run(scope, wanted, zone, groups[zone.name], heard, zone.name in leaving) for zone in wanted.zones]
+
+
+def is_updating(live: Obj) -> bool:
+    """Whether groups are being replaced, or will be when LeaderWorkerSet has seen the latest template.
+
+    Both are written in one update: sigs.k8s.io/lws v0.9.0, pkg/controllers/leaderworkerset_controller.go, updateStatus.
+    """
+    status = live.get("status") or {}
+    conditions = status.get("conditions") or []
+    if any(item.get("type") == "UpdateInProgress" and item.get("status") == "True" for item in conditions):
+        return True
+    observed = int(status.get("observedGeneration") or 0)
+    return observed not in {0, int(live["metadata"].get("generation") or 0)}
+
+
+def rolling_since(live: Obj) -> int | None:
+    """When the template came that the set's groups are not yet known to have become ready with."""
+    return seconds((live["metadata"].get("annotations") or {}).get(ANNOTATION_ROLLING_OUT))
+
+
+def _run(
+    scope: Scope, wanted: ClusterPlan, zone: ZonePlan, groups: tuple[Group, ...], heard: HeardFn, leaving: bool
+) -> ZoneRun:
+    live = scope.children.get(LEADER_WORKER_SET, zone.lws_name)
+    if live is not None and not is_owned(live, scope.uid):
+        live = None
+    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
+    has = (0 if leaving else zone.replicas) if live is None else int(live["spec"].get("replicas") or 0)
+    cause = worst(group.cause for group in groups if group.cause is not None)
+    return ZoneRun(
+        name=zone.name,
+        revision=None if live is None else (live["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION),
+        groups=has,
+        needed=min(has, zone.base),
+        ready=sum(group.ready for group in groups),
+        updating=live is not None and is_updating(live),
+        since=None if live is None else rolling_since(live),
+        weight=zone.weight,
+        share=None if route is None else weight_of(route, zone.service_name),
+        unreached=route is not None and weight_of(route, zone.service_name) == 0 and is_taken_up(route),
+        running=_running(groups, heard),
+        most=zone.max_replicas,
+        leaving=leaving,
+        cause="" if cause is None else cause.message,
+    )
+
+
+def _running(groups: tuple[Group, ...], heard: HeardFn) -> int | None:
+    """Unfinished requests of the ready groups, as far as their launchers count them; None when none of them does."""
+    said = [heard(pod["metadata"]["uid"]) for group in groups if group.ready for pod in _serving(group)]
+    counts = [each.requests for each in said if each is not None and each.requests is not None]
+    return sum(counts) if counts else None
+
+
+def _serving(group: Group) -> list[Obj]:
+    return [pod for pod in group.pods if LABEL_ROTATION in (pod["metadata"].get("labels") or {}) or pod is group.leader]
