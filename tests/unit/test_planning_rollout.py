@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.resources import cluster, zones
-from trireme_operator.planning.rollout import RolloutOrder, RolloutPhase, RolloutStep, ZoneRun, rollout_order, rollout_step
+from trireme_operator.planning.rollout import (
+    RolloutOrder,
+    RolloutPhase,
+    RolloutStep,
+    ZoneRun,
+    rollout_order,
+    rollout_step,
+)
 
 OLD, NEW = "llm-old", "llm-new"
 NAMES = ("a", "b", "c")
@@ -30,7 +37,9 @@ def step(*found: ZoneRun, now: int = 1000, **order: Any) -> RolloutStep:
 def test_the_defaults_are_those_of_the_reference() -> None:
     assert rollout_order(cluster()) == RolloutOrder(by_zone=True, paused=False, deadline=1800)
     asked = {"strategy": "AllZones", "paused": True, "progressDeadlineSeconds": 60}
-    assert rollout_order(cluster(zones=zones("a"), rollout=asked)) == RolloutOrder(False, True, 60)
+    assert rollout_order(cluster(zones=zones("a"), rollout=asked)) == RolloutOrder(
+        by_zone=False, paused=True, deadline=60
+    )
 
 
 NEWER = {"revision": NEW}
@@ -43,15 +52,11 @@ MARKED = {"revision": NEW, "since": 900}
         pytest.param([zone("a", revision=None, ready=0)], "Done", "a", "", id="nothing is there yet"),
         pytest.param([zone("a", **NEWER), zone("b", **NEWER)], "Done", "ab", "", id="everything is done"),
         pytest.param([zone("a"), zone("b")], "Moving", "", "a", id="the first zone's traffic moves"),
-        pytest.param(
-            [zone("a", share=0), zone("b")], "Moving", "", "a", id="until every gateway has taken that up"
-        ),
+        pytest.param([zone("a", share=0), zone("b")], "Moving", "", "a", id="until every gateway has taken that up"),
         pytest.param(
             [zone("a", share=0, unreached=True, running=2), zone("b")], "Moving", "", "a", id="requests still run"
         ),
-        pytest.param(
-            [zone("a", share=0, unreached=True, running=0), zone("b")], "Replacing", "a", "a", id="none runs"
-        ),
+        pytest.param([zone("a", share=0, unreached=True, running=0), zone("b")], "Replacing", "a", "a", id="none runs"),
         pytest.param(
             [zone("a", share=0, unreached=True), zone("b")], "Replacing", "a", "a", id="nobody says what runs"
         ),
@@ -66,7 +71,11 @@ MARKED = {"revision": NEW, "since": 900}
             [zone("a"), zone("b", leaving=True, groups=0, ready=0)], "Replacing", "a", "", id="drained: in place"
         ),
         pytest.param(
-            [zone("a", **MARKED, ready=1, updating=True, share=0), zone("b")], "Replacing", "a", "a", id="out until done"
+            [zone("a", **MARKED, ready=1, updating=True, share=0), zone("b")],
+            "Replacing",
+            "a",
+            "a",
+            id="out till done",
         ),
         pytest.param(
             [zone("a", **MARKED, ready=1, share=0), zone("b", ready=1)], "Replacing", "a", "", id="back when needed"
@@ -156,9 +165,7 @@ class Cluster:
     bad: frozenset[str] = frozenset()
     wanted: str = NEW
     now: int = 0
-    zones: dict[str, Live] = field(
-        default_factory=lambda: {name: Live([OLD, OLD], [True, True]) for name in NAMES}
-    )
+    zones: dict[str, Live] = field(default_factory=lambda: {name: Live([OLD, OLD], [True, True]) for name in NAMES})
 
     def seen(self) -> list[ZoneRun]:
         return [
@@ -236,7 +243,7 @@ def run(world: Cluster, moments: int) -> RolloutStep:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32))
 def test_every_zone_gets_a_good_template_one_after_the_other(seed: int) -> None:
-    world = Cluster(random.Random(seed))
+    world = Cluster(random.Random(seed))  # noqa: S311 - no secret
     for _ in range(400):
         out = [name for name, live in world.zones.items() if not all(live.ready) or live.share == 0]
         assert len(out) <= 1, out
@@ -250,7 +257,7 @@ def test_every_zone_gets_a_good_template_one_after_the_other(seed: int) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_bad_template_stops_in_the_first_zone_and_its_revert_heals_it(seed: int) -> None:
-    world = Cluster(random.Random(seed), bad=frozenset({NEW}))
+    world = Cluster(random.Random(seed), bad=frozenset({NEW}))  # noqa: S311
     said = run(world, 200)
     assert (said.phase, said.zone) == (RolloutPhase.STOPPED, "a")
     assert [live.revision for live in world.zones.values()] == [NEW, OLD, OLD]
@@ -264,7 +271,7 @@ def test_a_bad_template_stops_in_the_first_zone_and_its_revert_heals_it(seed: in
 @given(st.integers(0, 2**32))
 def test_whatever_fails_and_whatever_is_wished_no_zone_goes_while_another_is_broken(seed: int) -> None:
     """`Cluster.judge` looks at every step; in the end, in peace, the last wish is everywhere."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311
     world = Cluster(chance)
     for moment in range(150):
         world.operate()

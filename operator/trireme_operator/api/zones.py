@@ -24,7 +24,8 @@ class Zone(Model):
 
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Groups in the zone. Each is one whole copy of the model. Default: 1. With `autoscaling`: the number that the zone
-    starts with, and comes back with when it was drained or disabled; between minReplicas (the default) and maxReplicas."""
+    starts with, and comes back with after it was drained or disabled; between minReplicas (the default) and
+    maxReplicas."""
 
     min_replicas: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Fewest groups that the autoscaler leaves the zone. Default: `autoscaling.minReplicas`."""

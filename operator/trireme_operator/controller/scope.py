@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trireme_operator.api import InferenceCluster
+from trireme_operator.api.labels import DRAIN_PREFIX
 from trireme_operator.controller.model_check import ModelCheck
 from trireme_operator.kube import (
     BACKEND_TRAFFIC_POLICY,
@@ -135,6 +136,8 @@ class Scope:
         except NotFound:
             return False
         same = (live["uid"], live.get("generation")) == (planned.uid, planned.generation)
+        # A drain is an annotation, which counts no generation, and it ends groups.
+        same = same and _drains(live.get("annotations") or {}) == _drains(planned.annotations)
         return same and not live.get("deletionTimestamp")
 
     @property
@@ -146,6 +149,10 @@ class Scope:
     def uid(self) -> str:
         """The resource's UID: what makes a child ours."""
         return self.cluster.metadata.uid
+
+
+def _drains(annotations: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in annotations.items() if key.startswith(DRAIN_PREFIX)}
 
 
 def is_owned(obj: Obj, uid: str) -> bool:

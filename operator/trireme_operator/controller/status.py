@@ -6,18 +6,20 @@ from datetime import datetime
 from typing import Any
 
 from trireme_operator.api import ConditionType, InvalidResource, PlanStatus, Reason, StalledGroup, Status, ZoneStatus
-from trireme_operator.api.labels import FIELD_MANAGER
+from trireme_operator.api.labels import DRAIN_PREFIX, FIELD_MANAGER
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.api.resource import CPU
 from trireme_operator.controller.autoscaling import say_autoscaling, zone_autoscaling
 from trireme_operator.controller.causes import Cause, worst
 from trireme_operator.controller.children import NameTakenError
 from trireme_operator.controller.conditions import Conditions
+from trireme_operator.controller.course import Course
 from trireme_operator.controller.failures import Past, told
 from trireme_operator.controller.groups import Group
 from trireme_operator.controller.revisions import Template
 from trireme_operator.controller.routes import GatewayKey, url, verdict
 from trireme_operator.controller.scope import ChildError, Scope
+from trireme_operator.controller.zone_runs import is_updating, revision_in
 from trireme_operator.kube import (
     BACKEND_TRAFFIC_POLICY,
     HTTP_ROUTE,
@@ -30,7 +32,15 @@ from trireme_operator.kube import (
     KubeApi,
     Obj,
 )
-from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight
+from trireme_operator.planning import (
+    ClusterPlan,
+    Drain,
+    DrainPhase,
+    RolloutPhase,
+    ZonePlan,
+    ZoneWeight,
+    unknown_drains,
+)
 from trireme_operator.rendering import wants_policy
 
 _ZONE_MESSAGE_LIMIT = 1000
@@ -46,8 +56,8 @@ class ZoneView:
     past: Past
     stalled: tuple[StalledGroup, ...] = ()
     """What is said of groups that are not ready, a few of them at most."""
-    draining: int = 0
-    """Groups that are left, though the zone is disabled, until the traffic has moved."""
+    drain: Drain | None = None
+    """How far the zone's drain has come; None for a zone that is to be active."""
 
     @property
     def asked(self) -> int:
@@ -68,15 +78,15 @@ class ZoneView:
     @property
     def message(self) -> str | None:
         """The same in words, or what is waited for."""
-        if self.draining:
-            return f"{self.draining} groups are ended when every gateway has taken up that the zone gets no traffic"
         found = self.worst
-        return f"group {found[0]}: {found[1].message}"[:_ZONE_MESSAGE_LIMIT] if found else None
+        cause = f"group {found[0]}: {found[1].message}" if found else None
+        told = [text for text in (self.drain and self.drain.message, cause) if text]
+        return "; ".join(told)[:_ZONE_MESSAGE_LIMIT] or None
 
 
 def compute(
     scope: Scope,
-    plan: ClusterPlan,
+    course: Course,
     zones: Sequence[ZoneView],
     gateways: Mapping[GatewayKey, Obj | None],
     conditions: Conditions,
@@ -88,13 +98,14 @@ def compute(
 
     With `refusal` the live spec breaks a rule, and everything else is about the spec that was accepted before.
     """
+    plan = course.plan
     if refusal is None:
         _accepted(scope, conditions)
     else:
         text = f"{refusal}; until that is corrected, groups and traffic go on by the spec that was accepted before"
         conditions.false(ConditionType.ACCEPTED, Reason.INVALID_SPEC, text)
     _available(zones, conditions)
-    _progressing(scope, zones, conditions)
+    _progressing(scope, course, zones, conditions)
     _routes(scope, plan, gateways, conditions)
     say_autoscaling(scope, plan, conditions)
     _ready(conditions)
@@ -114,6 +125,8 @@ def compute(
                 weight_reason=zone.weight.reason,
                 weight_percent=zone.weight.percent,
                 autoscaling=zone_autoscaling(scope, zone.plan),
+                drain=zone.drain.phase if zone.drain is not None else None,
+                revision=revision_in(scope, zone.plan),
                 stalled=list(zone.stalled) or None,
                 failures=told(zone.past),
                 message=zone.message,
@@ -203,7 +216,13 @@ def _accepted(scope: Scope, conditions: Conditions) -> None:
     elif scope.cluster.spec.monitoring.pod_monitor is PodMonitorMode.ALWAYS and POD_MONITOR in scope.children.missing:
         conditions.false(ConditionType.ACCEPTED, Reason.POD_MONITOR_API_MISSING, _POD_MONITOR_TEXT)
     else:
-        conditions.true(ConditionType.ACCEPTED, Reason.VALID, scope.model.warning)
+        warnings = [scope.model.warning, *map(_unknown_drain, unknown_drains(scope.cluster))]
+        conditions.true(ConditionType.ACCEPTED, Reason.VALID, "; ".join(text for text in warnings if text))
+
+
+def _unknown_drain(key: str) -> str:
+    zone = key.removeprefix(DRAIN_PREFIX)
+    return f"the annotation {key} asks for a drain of zone {zone}, which the spec does not have; remove the annotation"
 
 
 def _available(zones: Sequence[ZoneView], conditions: Conditions) -> None:
@@ -221,28 +240,40 @@ def _available(zones: Sequence[ZoneView], conditions: Conditions) -> None:
         conditions.true(ConditionType.AVAILABLE, reason, text)
 
 
-def _progressing(scope: Scope, zones: Sequence[ZoneView], conditions: Conditions) -> None:
+def _progressing(scope: Scope, course: Course, zones: Sequence[ZoneView], conditions: Conditions) -> None:
     causes = [(zone, found[1]) for zone in zones if (found := zone.worst) is not None]
     causes.sort(key=lambda item: not item[1].serious)
-    draining = [zone for zone in zones if zone.draining]
+    draining = [zone for zone in zones if zone.drain is not None and zone.drain.phase is not DrainPhase.DRAINED]
     rolling = [zone for zone in zones if _is_rolling(scope, zone)]
+    rollout = course.rollout
     unseen = [zone.plan.lws_name for zone in zones if _is_unseen(scope, zone)]
     if scope.errors:
         conditions.true(ConditionType.PROGRESSING, Reason.APPLY_FAILED, _sentence(scope.errors))
+    elif rollout.phase is RolloutPhase.STOPPED:
+        conditions.false(ConditionType.PROGRESSING, Reason.PROGRESS_DEADLINE_EXCEEDED, rollout.message)
     elif causes and causes[0][1].serious:
         conditions.true(ConditionType.PROGRESSING, causes[0][1].reason, _in_zone(causes[0][0]))
+    elif rollout.phase in _UNDER_WAY:
+        conditions.true(ConditionType.PROGRESSING, Reason.ROLLING_OUT, rollout.message)
     elif rolling:
         names = ", ".join(zone.plan.lws_name for zone in rolling)
         conditions.true(ConditionType.PROGRESSING, Reason.ROLLING_OUT, f"Groups are being replaced in {names}")
     elif draining:
-        conditions.true(ConditionType.PROGRESSING, Reason.DRAINING, _in_zone(draining[0]))
+        refused = draining[0].drain is not None and draining[0].drain.phase is DrainPhase.REFUSED
+        reason = Reason.DRAIN_REFUSED if refused else Reason.DRAINING
+        conditions.true(ConditionType.PROGRESSING, reason, _in_zone(draining[0]))
     elif causes:
         conditions.true(ConditionType.PROGRESSING, Reason.STARTING, _in_zone(causes[0][0]))
     elif unseen:
         text = f"LeaderWorkerSet has not looked at {', '.join(unseen)} yet; check that its controller runs"
         conditions.true(ConditionType.PROGRESSING, Reason.STARTING, text)
+    elif rollout.phase is RolloutPhase.PAUSED:
+        conditions.false(ConditionType.PROGRESSING, Reason.ROLLOUT_PAUSED, rollout.message)
     else:
         conditions.false(ConditionType.PROGRESSING, Reason.STABLE)
+
+
+_UNDER_WAY = {RolloutPhase.WAITING, RolloutPhase.MOVING, RolloutPhase.REPLACING, RolloutPhase.RETURNING}
 
 
 def _routes(scope: Scope, plan: ClusterPlan, gateways: Mapping[GatewayKey, Obj | None], conditions: Conditions) -> None:
@@ -305,7 +336,8 @@ def _ready(conditions: Conditions) -> None:
     )
     for kind, good in wanted:
         condition = conditions.get(kind)
-        if condition is not None and condition.status != good:
+        stopped = condition is not None and condition.reason is Reason.PROGRESS_DEADLINE_EXCEEDED
+        if condition is not None and (condition.status != good or stopped):
             conditions.false(ConditionType.READY, condition.reason, condition.message)
             return
     conditions.true(ConditionType.READY, Reason.ALL_GROUPS_READY)
@@ -328,15 +360,8 @@ def _gateway_api_missing(scope: Scope) -> bool:
 
 
 def _is_rolling(scope: Scope, zone: ZoneView) -> bool:
-    """Whether groups are being replaced, or will be when LeaderWorkerSet has seen the latest template.
-
-    Both are written in one update: sigs.k8s.io/lws v0.9.0, pkg/controllers/leaderworkerset_controller.go, updateStatus.
-    """
-    live = scope.children.get(LEADER_WORKER_SET, zone.plan.lws_name) or {}
-    conditions = (live.get("status") or {}).get("conditions") or []
-    if any(item.get("type") == "UpdateInProgress" and item.get("status") == "True" for item in conditions):
-        return True
-    return _observed(live) not in {0, _generation(live)}
+    live = scope.children.get(LEADER_WORKER_SET, zone.plan.lws_name)
+    return live is not None and is_updating(live)
 
 
 def _is_unseen(scope: Scope, zone: ZoneView) -> bool:

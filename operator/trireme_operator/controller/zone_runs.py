@@ -1,6 +1,7 @@
 """What each zone runs, from its children: what rollouts and drains are decided by."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from trireme_operator.api.labels import ANNOTATION_REVISION, ANNOTATION_ROLLING_OUT, LABEL_ROTATION
 from trireme_operator.controller.causes import worst
@@ -8,7 +9,7 @@ from trireme_operator.controller.groups import Group
 from trireme_operator.controller.routes import is_taken_up, weight_of
 from trireme_operator.controller.scope import Scope, is_owned
 from trireme_operator.controller.stalled import HeardFn
-from trireme_operator.controller.times import seconds
+from trireme_operator.controller.times import seconds, timestamp
 from trireme_operator.kube import HTTP_ROUTE, LEADER_WORKER_SET, Obj
 from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneRun
 
@@ -25,7 +26,25 @@ def zone_runs(
     leaving: frozenset[str | None],
 ) -> list[ZoneRun]:
     """Every zone of the plan, in its order; `leaving` are those that are to be drained or disabled."""
-    return [_run(scope, wanted, zone, groups[zone.name], heard, zone.name in leaving) for zone in wanted.zones]
+    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
+    return [
+        replace(
+            _run(scope, zone, groups[zone.name], leaving=zone.name in leaving),
+            share=None if route is None else weight_of(route, zone.service_name),
+            unreached=route is not None and weight_of(route, zone.service_name) == 0 and is_taken_up(route),
+            running=_running(groups[zone.name], heard),
+        )
+        for zone in wanted.zones
+    ]
+
+
+def revision_in(scope: Scope, zone: ZonePlan) -> str | None:
+    """The revision that the zone's groups are made from; None without a LeaderWorkerSet of ours."""
+    live = scope.children.get(LEADER_WORKER_SET, zone.lws_name)
+    if live is None or not is_owned(live, scope.uid):
+        return None
+    found = (live["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION)
+    return None if found is None else str(found)
 
 
 def is_updating(live: Obj) -> bool:
@@ -46,27 +65,31 @@ def rolling_since(live: Obj) -> int | None:
     return seconds((live["metadata"].get("annotations") or {}).get(ANNOTATION_ROLLING_OUT))
 
 
-def _run(
-    scope: Scope, wanted: ClusterPlan, zone: ZonePlan, groups: tuple[Group, ...], heard: HeardFn, leaving: bool
-) -> ZoneRun:
+def rolling_out(live: Obj | None, revision: str, *, proven: bool, now: int) -> str | None:
+    """The mark that a LeaderWorkerSet is to carry when it is made from `revision`: when that came, until it is proven.
+
+    A new set has none: nothing was there before it. Of one whose annotations were stripped nobody knows.
+    """
+    annotations = {} if live is None else live["metadata"].get("annotations") or {}
+    if annotations.get(ANNOTATION_REVISION, revision) != revision:
+        return timestamp(now)
+    return None if proven else annotations.get(ANNOTATION_ROLLING_OUT)
+
+
+def _run(scope: Scope, zone: ZonePlan, groups: tuple[Group, ...], *, leaving: bool) -> ZoneRun:
+    """All but what the route and the launchers say."""
     live = scope.children.get(LEADER_WORKER_SET, zone.lws_name)
-    if live is not None and not is_owned(live, scope.uid):
-        live = None
-    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
     has = (0 if leaving else zone.replicas) if live is None else int(live["spec"].get("replicas") or 0)
     cause = worst(group.cause for group in groups if group.cause is not None)
     return ZoneRun(
         name=zone.name,
-        revision=None if live is None else (live["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION),
+        revision=revision_in(scope, zone),
         groups=has,
         needed=min(has, zone.base),
         ready=sum(group.ready for group in groups),
         updating=live is not None and is_updating(live),
         since=None if live is None else rolling_since(live),
         weight=zone.weight,
-        share=None if route is None else weight_of(route, zone.service_name),
-        unreached=route is not None and weight_of(route, zone.service_name) == 0 and is_taken_up(route),
-        running=_running(groups, heard),
         most=zone.max_replicas,
         leaving=leaving,
         cause="" if cause is None else cause.message,

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from trireme_operator.api.conditions import DrainPhase
 from trireme_operator.planning import names
 from trireme_operator.planning.catalogue import look_up
-from trireme_operator.planning.drain import Drain, DrainPhase, DrainWish, drain, drain_wishes, unknown_drains, with_drains
+from trireme_operator.planning.drain import (
+    Drain,
+    DrainWish,
+    drain,
+    drain_wishes,
+    group_seats,
+    unknown_drains,
+    with_drains,
+)
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
 from trireme_operator.planning.floor import with_survivor_floor
 from trireme_operator.planning.geometry import GroupGeometry, geometry
@@ -21,7 +30,14 @@ from trireme_operator.planning.replicas import Scale, replicas_to_apply
 from trireme_operator.planning.restarts import Permit, RestartPolicy, permit, restart_policy
 from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
 from trireme_operator.planning.rollback import Difference, differences, restored_spec
-from trireme_operator.planning.rollout import RolloutOrder, RolloutPhase, RolloutStep, ZoneRun, rollout_order, rollout_step
+from trireme_operator.planning.rollout import (
+    RolloutOrder,
+    RolloutPhase,
+    RolloutStep,
+    ZoneRun,
+    rollout_order,
+    rollout_step,
+)
 from trireme_operator.planning.source import Source, SourceKind, source_of
 from trireme_operator.planning.traffic import LiveTraffic, ZoneWeight, weights
 from trireme_operator.planning.zone_facts import Hold, Proof, Voice, ZoneFacts
@@ -29,10 +45,10 @@ from trireme_operator.planning.zone_facts import Hold, Proof, Voice, ZoneFacts
 __all__ = [
     "HEALTH_DEFAULTS",
     "ClusterPlan",
+    "Difference",
     "Drain",
     "DrainPhase",
     "DrainWish",
-    "Difference",
     "EngineSetting",
     "Failure",
     "GroupGeometry",
@@ -66,12 +82,13 @@ __all__ = [
     "ZoneRun",
     "ZoneWeight",
     "device_bytes",
+    "differences",
     "drain",
     "drain_wishes",
-    "differences",
     "engine_settings",
     "geometry",
     "gib",
+    "group_seats",
     "health_settings",
     "inputs_name",
     "look_up",

@@ -12,8 +12,11 @@ from enum import StrEnum
 from typing import Final
 
 from trireme_operator.api import InferenceCluster
+from trireme_operator.api.conditions import DrainPhase
 from trireme_operator.api.labels import DRAIN_PREFIX
 from trireme_operator.api.zones import ZoneState
+from trireme_operator.planning.engine_settings import engine_settings
+from trireme_operator.planning.geometry import geometry
 from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan
 from trireme_operator.planning.rollout import ZoneName, ZoneRun
 from trireme_operator.planning.zone_facts import Hold
@@ -33,14 +36,6 @@ class DrainWish(StrEnum):
 
 STRICTNESS: Final = tuple(DrainWish)
 """Of two wishes the later one counts."""
-
-
-class DrainPhase(StrEnum):
-    REFUSED = "Refused"
-    MOVING = "Moving"
-    WAITING = "Waiting"
-    ENDING = "Ending"
-    DRAINED = "Drained"
 
 
 @dataclass(frozen=True)
@@ -157,3 +152,9 @@ def _of_annotation(annotations: Mapping[str, str], zone: str) -> DrainWish:
     if value == DrainWish.FORCED:
         return DrainWish.FORCED
     return DrainWish.DRAINING if value else DrainWish.ACTIVE
+
+
+def group_seats(cluster: InferenceCluster) -> int | None:
+    """Requests that a group runs at a time: the engine's `maxNumSeqs`, of each replica in the group."""
+    seats = next((each.value for each in engine_settings(cluster) if each.name == "maxNumSeqs"), None)
+    return None if seats is None else int(seats) * geometry(cluster).data

@@ -36,8 +36,8 @@ class ZoneRun:
     at the latest template. ``since``: when this revision came, in seconds since the epoch, while it is not yet known to
     have become ready; else None. ``weight``: the spec's. ``share``: the live route's, None without a route.
     ``unreached``: the route sends it nothing, and every gateway knows. ``running``: unfinished requests, None where
-    nobody says. ``most``: groups that an autoscaler may give it. ``leaving``: it is drained or disabled. ``cause``: what
-    keeps it from being whole, in words.
+    nobody says. ``most``: groups that an autoscaler may give it. ``leaving``: it is drained or disabled. ``cause``:
+    what keeps it from being whole, in words.
     """
 
     name: ZoneName
