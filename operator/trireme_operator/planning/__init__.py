@@ -11,6 +11,7 @@ from trireme_operator.planning.drain import (
     drain,
     drain_wishes,
     group_seats,
+    refusal,
     unknown_drains,
     with_drains,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "pod_ranks",
     "preflight",
     "read_text",
+    "refusal",
     "rendering_name",
     "replicas_to_apply",
     "restart_policy",
