@@ -201,7 +201,7 @@ _ZONE = fields(
     {"name": pick(list("abcdefgh"), SHORT_TEXTS)},
     replicas=pick([0, 1, 2, 1000], [1001, -1]),
     weight=pick([0, 1, 60, 1000], [0, -1, 1001]),
-    state=pick(["Active", "Disabled"], ["active", "Draining", ""]),
+    state=pick(["Active", "Disabled"], ["active", "Draining", "Drained", ""]),
 )
 _SCALED_ZONE = fields(
     {"name": pick(list("abcdefgh"), SHORT_TEXTS)},
@@ -330,6 +330,12 @@ _COMMON: dict[str, Maker] = {
                 value=pick(["", "b"], SHORT_TEXTS),
             )
         ),
+    ),
+    "rollout": fields(
+        {},
+        strategy=pick(["AllZones"], ["ZoneByZone", "zoneByZone", ""]),
+        paused=pick([True, False], ["true"]),
+        progressDeadlineSeconds=pick([60, 86400], [59, 0, 86401]),
     ),
     "gateway": _GATEWAY,
     "podTemplate": fields({}, metadata=one([{"labels": {"a": "b"}}]), spec=one([{"x": None}, {}])),

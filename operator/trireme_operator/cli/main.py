@@ -17,7 +17,10 @@ from trireme_operator.cli.validate import validate
 
 app = typer.Typer(
     name="trireme",
-    help="Check, plan and render InferenceClusters without a cluster; see them, drain their zones and move their revisions in one.",
+    help=(
+        "Check, plan and render InferenceClusters without a cluster; in one, see them, drain their zones and move their"
+        " revisions."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

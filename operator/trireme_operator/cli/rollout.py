@@ -80,7 +80,8 @@ def pause(
 
     The zone whose groups are being replaced is finished.
 
-    Exit codes: 0 done, 1 it is paused already, 2 the command line or kubeconfig is not usable, 3 the API server said no.
+    Exit codes: 0 done, 1 it is paused already, 2 the command line or kubeconfig is not usable, 3 the API server said
+    no.
     """
     _set(Target(namespace, context, kubeconfig), name, dry_run, paused=True)
 
@@ -155,7 +156,7 @@ async def _follow(api: UserApi, namespace: str, name: str, seconds: int) -> Obj:
 def _set(target: Target, name: str, dry_run: DryRun, *, paused: bool) -> None:
     raw = ask(target, lambda api, where: _read(api, where, name))
     after = paused_spec(raw["spec"], paused=paused)
-    if after == raw["spec"]:
+    if bool((raw["spec"].get("rollout") or {}).get("paused")) is paused:
         fail(f"the rollout of {name} is {'paused already' if paused else 'not paused'}", Exit.INVALID)
     who = edits.keeper(raw)
     if who:
@@ -169,10 +170,8 @@ def _set(target: Target, name: str, dry_run: DryRun, *, paused: bool) -> None:
 
 def paused_spec(spec: Obj, *, paused: bool) -> Obj:
     """The spec, paused or not; a `rollout` that says nothing any more goes."""
-    rollout = {
-        key: value for key, value in (spec.get("rollout") or {}).items() if key != "paused" or (value and paused)
-    }
-    rollout |= {"paused": True} if paused else {}
+    kept = {key: value for key, value in (spec.get("rollout") or {}).items() if key != "paused"}
+    rollout = kept | ({"paused": True} if paused else {})
     rest = {key: value for key, value in spec.items() if key != "rollout"}
     return rest | ({"rollout": rollout} if rollout else {})
 
