@@ -10,6 +10,7 @@ import pytest
 from tests.unit.resources import cluster, raw, zones
 from trireme_operator.api import parse
 from trireme_operator.planning import (
+    Drain,
     DrainPhase,
     DrainWish,
     Hold,
@@ -23,18 +24,20 @@ from trireme_operator.planning import (
     with_drains,
 )
 
-SCALING = {
+SCALING: dict[str, Any] = {
     "autoscaling": {"minReplicas": 1, "maxReplicas": 3, "metrics": {"cpu": 70}},
     "resources": {"requests": {"cpu": "1"}},
 }
 
+Drains = dict[str | None, Drain]
 
-def run(name: str = "a", **fields: Any) -> ZoneRun:
+
+def run(name: str | None = "a", **fields: Any) -> ZoneRun:
     whole = ZoneRun(name, "llm-1", groups=2, needed=2, ready=2, weight=50, share=50)
     return replace(whole, **fields)
 
 
-GONE = {"share": 0, "unreached": True}
+GONE: dict[str, Any] = {"share": 0, "unreached": True}
 
 
 @pytest.mark.parametrize(
@@ -115,15 +118,15 @@ def test_a_group_runs_what_each_of_its_replicas_does() -> None:
 def test_the_plan_ends_the_zones_groups_and_gives_the_survivors_more() -> None:
     wanted = plan(cluster(zones=zones("a", "b", "c"), **SCALING))
     runs = [run("a", groups=3, **GONE), run("b"), run("c")]
-    moving = {"a": drain(run("a", groups=3), runs[1:], DrainWish.DRAINING, seats=None)}
+    moving: Drains = {"a": drain(run("a", groups=3), runs[1:], DrainWish.DRAINING, seats=None)}
     before = with_drains(wanted, moving, runs)
     assert [(zone.regime, zone.least) for zone in before.zones] == [
         (Regime.AUTOSCALED, 1),
         (Regime.AUTOSCALED, 3),
         (Regime.AUTOSCALED, 3),
     ]
-    ending = {"a": drain(runs[0], runs[1:], DrainWish.DRAINING, seats=None)}
+    ending: Drains = {"a": drain(runs[0], runs[1:], DrainWish.DRAINING, seats=None)}
     after = with_drains(wanted, ending, runs)
     assert (after.zones[0].regime, after.zones[0].replicas, after.zones[0].base) == (Regime.HELD, 0, 0)
-    refused = {"a": drain(run("a"), [], DrainWish.DRAINING, seats=None)}
+    refused: Drains = {"a": drain(run("a"), [], DrainWish.DRAINING, seats=None)}
     assert with_drains(wanted, refused, runs) == wanted

@@ -54,7 +54,7 @@ class Drain:
 
 def drain_wishes(cluster: InferenceCluster) -> dict[ZoneName, DrainWish]:
     """The stricter of the spec's and the annotations' wish, for each zone that is not to be active."""
-    found = {}
+    found: dict[ZoneName, DrainWish] = {}
     for zone in cluster.spec.zones or []:
         wishes = (_of_spec(zone.state), _of_annotation(cluster.metadata.annotations, zone.name))
         wish = max(wishes, key=STRICTNESS.index)
