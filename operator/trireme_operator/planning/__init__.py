@@ -113,6 +113,6 @@ __all__ = [
     "template_inputs",
     "unknown_drains",
     "weights",
-    "with_survivor_floor",
     "with_drains",
+    "with_survivor_floor",
 ]
