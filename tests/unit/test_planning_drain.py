@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.resources import cluster, raw, zones
 from trireme_operator.api import parse
@@ -96,6 +98,34 @@ def test_a_drain_that_the_others_can_bear_or_that_cannot_be_judged_begins(
     zone: ZoneRun, other: ZoneRun, seats: int | None
 ) -> None:
     assert drain(zone, [other], DrainWish.DRAINING, seats=seats).phase is DrainPhase.MOVING
+
+
+RUNS = st.builds(
+    ZoneRun,
+    name=st.sampled_from(["b", "c"]),
+    revision=st.just("llm-1"),
+    groups=st.integers(0, 3),
+    needed=st.just(2),
+    ready=st.integers(0, 3),
+    weight=st.sampled_from([0, 50]),
+    share=st.sampled_from([None, 0, 20, 50]),
+    unreached=st.booleans(),
+    running=st.sampled_from([None, 0, 3, 50]),
+    leaving=st.booleans(),
+)
+
+
+@given(RUNS, st.lists(RUNS, max_size=3), st.sampled_from([DrainWish.DRAINING, DrainWish.FORCED]), st.booleans())
+def test_no_group_ends_before_its_traffic_has_gone_to_somebody(
+    zone: ZoneRun, others: list[ZoneRun], wish: DrainWish, judged: bool
+) -> None:
+    found = drain(zone, others, wish, seats=8 if judged else None)
+    if found.ends and not zone.idle:
+        assert zone.share is None or (zone.unreached and not zone.running)
+        assert wish is DrainWish.FORCED or any(other.serves and other.share != 0 for other in others)
+    if found.phase is DrainPhase.REFUSED:
+        assert found.hold is None
+        assert wish is DrainWish.DRAINING
 
 
 def test_the_stricter_wish_counts_and_a_drain_of_no_zone_is_named() -> None:

@@ -26,6 +26,9 @@ from trireme_operator.planning import (
     with_drains,
 )
 
+JUDGE_AGAIN_SECONDS = 30
+"""A drain that was refused begins by itself when the load allows it."""
+
 Groups = Mapping[str | None, tuple[Group, ...]]
 
 
@@ -46,17 +49,18 @@ class Course:
 
     @property
     def waits(self) -> list[int | None]:
-        """Seconds until what nobody announces: a deadline, and launchers that have counted again."""
-        counted = any(found.phase is DrainPhase.WAITING for found in self.drains.values())
-        moved = self.rollout.phase is RolloutPhase.MOVING
-        return [self.rollout.due, ASK_AGAIN_SECONDS if counted or moved else None]
+        """Seconds until what nobody announces: a deadline, launchers that have counted again, another load."""
+        phases = {found.phase for found in self.drains.values()}
+        moves = phases & {DrainPhase.MOVING, DrainPhase.WAITING} or self.rollout.phase is RolloutPhase.MOVING
+        refused = DrainPhase.REFUSED in phases
+        return [self.rollout.due, ASK_AGAIN_SECONDS if moves else None, JUDGE_AGAIN_SECONDS if refused else None]
 
 
 def set_course(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], heard: HeardFn, *, now: int) -> Course:
     """Decide anew from what is there; `now` in seconds since the epoch."""
     groups = {zone.name: _groups(scope, wanted, zone, pasts[zone.lws_name]) for zone in wanted.zones}
     wishes = drain_wishes(scope.cluster)
-    runs = zone_runs(scope, wanted, groups, heard, leaving=frozenset(wishes))
+    runs = zone_runs(scope, wanted, groups, heard, leaving=frozenset(wishes), now=now)
     seats = group_seats(scope.cluster)
     drains = {
         run.name: drain(run, [other for other in runs if other is not run], wishes[run.name], seats=seats)

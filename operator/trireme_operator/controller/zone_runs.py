@@ -6,15 +6,18 @@ from dataclasses import replace
 from trireme_operator.api.labels import ANNOTATION_REVISION, ANNOTATION_ROLLING_OUT, LABEL_ROTATION
 from trireme_operator.controller.causes import worst
 from trireme_operator.controller.groups import Group
-from trireme_operator.controller.routes import is_taken_up, weight_of
+from trireme_operator.controller.routes import is_taken_up
 from trireme_operator.controller.scope import Scope, is_owned
 from trireme_operator.controller.stalled import HeardFn
 from trireme_operator.controller.times import seconds, timestamp
+from trireme_operator.controller.traffic import live_traffic
 from trireme_operator.kube import HTTP_ROUTE, LEADER_WORKER_SET, Obj
 from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneRun
 
 ASK_AGAIN_SECONDS = 3
 """While requests are waited for: launchers count them every three seconds, and nobody is told of it."""
+COUNTED_SECONDS = 10
+"""After a zone's last request may have come, so long until every launcher has counted it and was asked for it."""
 
 
 def zone_runs(
@@ -24,18 +27,18 @@ def zone_runs(
     heard: HeardFn,
     *,
     leaving: frozenset[str | None],
+    now: int,
 ) -> list[ZoneRun]:
-    """Every zone of the plan, in its order; `leaving` are those that are to be drained or disabled."""
-    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
-    return [
-        replace(
-            _run(scope, zone, groups[zone.name], leaving=zone.name in leaving),
-            share=None if route is None else weight_of(route, zone.service_name),
-            unreached=route is not None and weight_of(route, zone.service_name) == 0 and is_taken_up(route),
-            running=_running(groups[zone.name], heard),
-        )
-        for zone in wanted.zones
-    ]
+    """Every zone of the plan, in its order; `leaving` are those that are to be drained or disabled.
+
+    `now` in seconds since the epoch.
+    """
+    found = []
+    for zone in wanted.zones:
+        run = _run(scope, zone, groups[zone.name], leaving=zone.name in leaving)
+        share, unreached = _traffic(scope, wanted, zone, now=now)
+        found.append(replace(run, share=share, unreached=unreached, running=_running(groups[zone.name], heard)))
+    return found
 
 
 def revision_in(scope: Scope, zone: ZonePlan) -> str | None:
@@ -94,6 +97,17 @@ def _run(scope: Scope, zone: ZonePlan, groups: tuple[Group, ...], *, leaving: bo
         leaving=leaving,
         cause="" if cause is None else cause.message,
     )
+
+
+def _traffic(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, *, now: int) -> tuple[int | None, bool]:
+    """The zone's weight in the live route (None without one), and whether nothing has come for long enough to count."""
+    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
+    live = live_traffic(scope, wanted)
+    if route is None or live is None:
+        return None, False
+    share, mark = live.weights.get(zone.name, 0), live.marks.get(zone.name)
+    counted = mark is None or now - mark.since >= COUNTED_SECONDS
+    return share, share == 0 and is_taken_up(route) and counted
 
 
 def _running(groups: tuple[Group, ...], heard: HeardFn) -> int | None:
