@@ -94,6 +94,13 @@ async def test_a_drain_is_waited_for(two: Cluster) -> None:
     assert "after 2 s zone a is not there yet: draining: 2 requests" in done.stderr
 
 
+async def test_the_tree_says_how_far_a_drain_is(two: Cluster) -> None:
+    two.resource["status"]["zones"][0] |= {"drain": "Waiting", "message": "draining: 2 requests that still run"}
+    done = await two.status()
+    assert "weight 60 (Healthy), llm-6f8a; draining: 2 requests that still run" in " ".join(done.stdout.split())
+    assert json.loads((await two.status("-o", "json")).stdout)["zones"][0]["drain"] == "Waiting"
+
+
 @pytest.mark.parametrize(
     ("status", "drained", "want"),
     [
