@@ -12,7 +12,7 @@ from trireme_operator.controller.stalled import HeardFn
 from trireme_operator.controller.times import seconds, timestamp
 from trireme_operator.controller.traffic import live_traffic
 from trireme_operator.kube import HTTP_ROUTE, LEADER_WORKER_SET, Obj
-from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneRun
+from trireme_operator.planning import ClusterPlan, LiveTraffic, ZonePlan, ZoneRun
 
 ASK_AGAIN_SECONDS = 3
 """While requests are waited for: launchers count them every three seconds, and nobody is told of it."""
@@ -33,10 +33,13 @@ def zone_runs(
 
     `now` in seconds since the epoch.
     """
+    route, live = scope.children.get(HTTP_ROUTE, wanted.route_name), live_traffic(scope, wanted)
+    taken_up = route is not None and is_taken_up(route)
     found = []
     for zone in wanted.zones:
         run = _run(scope, zone, groups[zone.name], leaving=zone.name in leaving)
-        share, unreached = _traffic(scope, wanted, zone, now=now)
+        share, silent = _traffic(live, zone, now=now)
+        unreached = taken_up and silent
         found.append(replace(run, share=share, unreached=unreached, running=_running(groups[zone.name], heard)))
     return found
 
@@ -99,15 +102,12 @@ def _run(scope: Scope, zone: ZonePlan, groups: tuple[Group, ...], *, leaving: bo
     )
 
 
-def _traffic(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, *, now: int) -> tuple[int | None, bool]:
-    """The zone's weight in the live route (None without one), and whether nothing has come for long enough to count."""
-    route = scope.children.get(HTTP_ROUTE, wanted.route_name)
-    live = live_traffic(scope, wanted)
-    if route is None or live is None:
+def _traffic(live: LiveTraffic | None, zone: ZonePlan, *, now: int) -> tuple[int | None, bool]:
+    """The zone's weight in the live route (None without one), and whether it has been 0 for long enough to count."""
+    if live is None:
         return None, False
     share, mark = live.weights.get(zone.name, 0), live.marks.get(zone.name)
-    counted = mark is None or now - mark.since >= COUNTED_SECONDS
-    return share, share == 0 and is_taken_up(route) and counted
+    return share, share == 0 and (mark is None or now - mark.since >= COUNTED_SECONDS)
 
 
 def _running(groups: tuple[Group, ...], heard: HeardFn) -> int | None:
