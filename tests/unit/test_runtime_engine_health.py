@@ -258,14 +258,15 @@ def test_what_runs_is_counted_before_a_drain_too(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(watch, "_every", lambda *_, **__: None)
     monkeypatch.setattr(watch, "_metrics", lambda *_: said[0])
     engine = watch.EngineWatch("127.0.0.1", 1, silent_seconds=3, stall_seconds=60)
-    engine._ask_metrics()
-    assert engine.requests is None, "it loads"
+
+    def counted() -> tuple[int | None, int | None]:
+        engine._ask_metrics()
+        return engine.requests, engine.unfinished
+
+    assert counted() == (None, None), "it loads"
     engine.pulse.beat(0.0)
-    engine._ask_metrics()
-    assert (engine.requests, engine.unfinished) == (3, None)
+    assert counted() == (3, None)
     engine.begin_drain()
-    engine._ask_metrics()
-    assert (engine.requests, engine.unfinished) == (3, 3)
+    assert counted() == (3, 3)
     said[0] = None
-    engine._ask_metrics()
-    assert (engine.requests, engine.unfinished) == (None, None), "what was said before does not count"
+    assert counted() == (None, None), "what was said before does not count"
