@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -112,6 +113,7 @@ async def test_no_group_ends_by_a_drain_that_was_taken_back_in_the_meantime(roll
     while replicas(rolling) == 2 and rolling.shares()["zone-a"] > 0:
         await rolling.settle(seconds=6)
     rolling.accept_route()
+    rolling.now += timedelta(seconds=10)
     get = rolling.kube.get
 
     async def later(kind: Any, namespace: str, name: str) -> Obj:
