@@ -322,6 +322,7 @@ class Launcher:
             engine_running=running,
             engine_healthy=running and not self._health.engine_obstacle(now),
             unfinished=self._own_unfinished,
+            requests=None if self._health.engine is None else self._health.engine.requests,
             epoch=self._epoch,
             ever_ready=self._served,
             members=() if self._group is None else tuple(self._group.as_json(now)),

@@ -34,6 +34,7 @@ class Status:
     engine_running: bool
     engine_healthy: bool
     unfinished: int | None = None
+    requests: int | None = None
     network: Network | None = None
     preflight: Report | None = None
     held: Held | None = None
@@ -81,6 +82,7 @@ class Status:
                 "running": self.engine_running,
                 "healthy": self.engine_healthy,
                 "unfinished": self.unfinished,
+                "requests": self.requests,
             },
             "preflight": None if self.preflight is None else self.preflight.as_json(),
             "held": None if self.held is None else self.held.as_json(),

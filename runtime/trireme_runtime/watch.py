@@ -54,6 +54,7 @@ class EngineWatch:
         self.pulse = Pulse("the engine", silent_seconds=silent_seconds)
         self.stalls = StallWatch(stall_seconds)
         self.unfinished: int | None = None
+        self.requests: int | None = None
         self._host = host
         self._port = port
         self._draining = False
@@ -83,8 +84,9 @@ class EngineWatch:
         text = _metrics(self._host, self._port)
         if text is not None:
             self.stalls.observe(samples(text), now)
+        self.requests = None if text is None else metrics.queue_length(text)
         if self._draining:
-            self.unfinished = None if text is None else metrics.queue_length(text)
+            self.unfinished = self.requests
 
     def _ask_health(self) -> None:
         try:

@@ -126,6 +126,7 @@ class Cluster:
         }
         self.refused = False
         self.asked: list[str] = []
+        self.patches: list[tuple[dict[str, str], list[Obj]]] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.path
@@ -133,6 +134,9 @@ class Cluster:
         if path == RESOURCE and not self.resource:
             details = {"kind": "Status", "message": "not found", "details": {"name": "llm"}}
             return web.json_response(details, status=404)
+        if request.method == "PATCH":
+            self.patches.append((dict(request.query), await request.json()))
+            return web.json_response(self.resource)
         stored = {RESOURCE: self.resource, SETS: {"items": self.sets}, f"{API}/pods": {"items": self.pods}}
         if path in stored:
             return web.json_response(stored[path])
@@ -152,8 +156,11 @@ class Cluster:
 
     async def status(self, *arguments: str) -> Result:
         """In a thread: the command runs a loop of its own."""
-        command = ["status", "llm", "--kubeconfig", str(self.kubeconfig), *arguments]
-        return await asyncio.to_thread(CliRunner().invoke, app, command)
+        return await self.run("status", "llm", *arguments)
+
+    async def run(self, *command: str) -> Result:
+        """Any command."""
+        return await asyncio.to_thread(CliRunner().invoke, app, [*command, "--kubeconfig", str(self.kubeconfig)])
 
 
 @pytest.fixture

@@ -50,6 +50,16 @@ def test_a_launcher_of_today_says_its_stage_and_nothing_else() -> None:
     assert said("Loading") == Heard("uid-0", "Loading", since="2026-01-01T00:00:00Z")
 
 
+def test_what_runs_in_the_engine_is_taken_and_changes_nothing_that_is_said_of_the_group() -> None:
+    engine = {"pid": 17, "running": True, "healthy": True, "unfinished": None}
+    assert said(engine=engine | {"requests": 3}).requests == 3
+    assert said(engine=engine | {"requests": None}).requests is None
+    assert said(engine=None).requests is None
+    assert not is_news(said(engine=engine | {"requests": 3}), said(engine=engine | {"requests": 0}))
+    with pytest.raises(AnswerError, match=r"engine\.requests is not a count"):
+        said(engine=engine | {"requests": "3"})
+
+
 def test_everything_that_is_acted_on_is_taken() -> None:
     assert said("Loading", **FULL) == Heard(
         pod_uid="uid-0",

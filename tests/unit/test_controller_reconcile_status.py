@@ -36,10 +36,12 @@ async def test_a_new_template_is_progress_before_leader_worker_set_has_seen_it(w
     world.accept_route()
     await world.reconcile()
     assert world.condition("Ready")["status"] == "True"
+    world.spec["rollout"] = {"strategy": "AllZones"}
     world.spec["engine"] = {"image": "vllm/vllm-openai:next"}
     await world.reconcile()
+    await world.reconcile()
     assert world.condition("Ready")["reason"] == "RollingOut"
-    assert "llm-zone-a, llm-zone-b" in world.condition("Progressing")["message"]
+    assert "groups of zone zone-a are being replaced" in world.condition("Progressing")["message"]
     world.observe_groups()
     await world.reconcile()
     assert world.condition("Ready")["status"] == "True"

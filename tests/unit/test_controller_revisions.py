@@ -31,6 +31,7 @@ from trireme_operator.rendering.service_account import ACCEPTED_LIMIT_BYTES
 
 api_parse = sys.modules["trireme_operator.api.parse"]  # its name is that of its function
 REFUSED: Obj = {"spec": {"hostNetwork": True}}
+ALL_ZONES = {"strategy": "AllZones"}
 NEWER = Settings(launcher_image="trireme.dev/runtime:2")
 
 
@@ -197,7 +198,7 @@ async def test_a_spec_that_no_annotation_can_hold_is_served_and_not_remembered()
 
 
 async def test_a_template_that_the_api_server_refuses_leaves_the_zones_their_own() -> None:
-    world = await settled()
+    world = await settled(rollout=ALL_ZONES)
     first = revision_of(world, "zone-a")
     world.spec["engine"] = {"image": "refused"}
 
@@ -287,7 +288,7 @@ async def test_a_lost_revision_that_nothing_runs_is_rendered() -> None:
 
 
 async def test_a_newer_rendering_is_announced_and_taken_only_by_choice() -> None:
-    world = await settled()
+    world = await settled(rollout=ALL_ZONES)
     first = revision_of(world, "zone-a")
     assert world.status["revision"] == first
     assert "newerRendering" not in world.status

@@ -72,6 +72,6 @@ def test_an_autoscaler_gets_a_greater_least_and_never_more_than_its_most() -> No
     request = {"requests": {"cpu": "1"}}
     for floor, least in ((1, 2), (2, 3), (9, 4)):
         of = wanting(floor, autoscaling={"maxReplicas": 4, "metrics": {"cpu": 70}}, resources=request)
-        (zone, *_) = with_survivor_floor(plan(of), of, out()).zones
-        assert horizontal_pod_autoscaler(of, zone)["spec"]["minReplicas"] == least
-        assert horizontal_pod_autoscaler(of, plan(of).zones[0])["spec"]["minReplicas"] == 1
+        floored = with_survivor_floor(plan(of), of, out())
+        assert horizontal_pod_autoscaler(of, floored, floored.zones[0])["spec"]["minReplicas"] == least
+        assert horizontal_pod_autoscaler(of, plan(of), plan(of).zones[0])["spec"]["minReplicas"] == 1

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.pods import until
-from trireme_runtime import canary, ends, stall
+from trireme_runtime import canary, ends, stall, watch
 from trireme_runtime.canary import Canary
 from trireme_runtime.ends import Signs
 from trireme_runtime.membership import Loss, Place
@@ -251,3 +251,22 @@ def test_a_canary_is_tried_again_until_it_passes_once() -> None:
 )
 def test_the_key_is_the_engines(words: list[str], variables: dict[str, str], want: str) -> None:
     assert canary.api_key(words, variables) == want
+
+
+def test_what_runs_is_counted_before_a_drain_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str | None] = ["vllm:num_requests_running 2\nvllm:num_requests_waiting 1\n"]
+    monkeypatch.setattr(watch, "_every", lambda *_, **__: None)
+    monkeypatch.setattr(watch, "_metrics", lambda *_: said[0])
+    engine = watch.EngineWatch("127.0.0.1", 1, silent_seconds=3, stall_seconds=60)
+
+    def counted() -> tuple[int | None, int | None]:
+        engine._ask_metrics()
+        return engine.requests, engine.unfinished
+
+    assert counted() == (None, None), "it loads"
+    engine.pulse.beat(0.0)
+    assert counted() == (3, None)
+    engine.begin_drain()
+    assert counted() == (3, 3)
+    said[0] = None
+    assert counted() == (None, None), "what was said before does not count"

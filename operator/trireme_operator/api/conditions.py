@@ -65,7 +65,14 @@ class Reason(StrEnum):
     STARTING = "Starting"
     """Groups have been created and are not ready yet."""
     DRAINING = "Draining"
-    """Groups of a disabled zone wait for the traffic to move before they are ended."""
+    """A zone is being drained or disabled; the message says how far it has come."""
+    DRAIN_REFUSED = "DrainRefused"
+    """A drain is asked for that the other zones could not bear; the message has the sum and the way out."""
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    """A zone's groups did not get ready with a new template in time; the rollout stopped, the other zones are as they
+    were. The message names the zone and the cause."""
+    ROLLOUT_PAUSED = "RolloutPaused"
+    """``rollout.paused`` keeps zones from the template that the spec asks for."""
     STABLE = "Stable"
     """Nothing is being changed."""
     IMAGE_NOT_FOUND = "ImageNotFound"
@@ -120,6 +127,21 @@ class Reason(StrEnum):
     # Any condition
     UNKNOWN = "Unknown"
     """Not observed yet."""
+
+
+class DrainPhase(StrEnum):
+    """How far a zone's drain has come."""
+
+    REFUSED = "Refused"
+    """It keeps its traffic: the other zones could not take it."""
+    MOVING = "Moving"
+    """Its share of the traffic is given up."""
+    WAITING = "Waiting"
+    """Nothing new comes; what runs is waited for."""
+    ENDING = "Ending"
+    """Its groups end."""
+    DRAINED = "Drained"
+    """It has no groups."""
 
 
 class WeightReason(StrEnum):

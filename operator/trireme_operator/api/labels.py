@@ -24,6 +24,10 @@ ANNOTATION_ACCEPTED: Final = "trireme.dev/accepted-spec"
 ANNOTATION_RENDERING: Final = "trireme.dev/rendering"
 ANNOTATION_TRAFFIC: Final = "trireme.dev/traffic"
 ANNOTATION_HISTORY: Final = "trireme.dev/history"
+ANNOTATION_ROLLING_OUT: Final = "trireme.dev/rolling-out"
+
+# With the name of a zone behind it: an annotation of the resource that asks for the zone's drain.
+DRAIN_PREFIX: Final = "drain.trireme.dev/"
 
 # Set by LeaderWorkerSet on every pod of a group (lws v0.9.0, api/leaderworkerset/v1).
 LWS_PREFIX: Final = "leaderworkerset.sigs.k8s.io/"

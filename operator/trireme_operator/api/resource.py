@@ -25,6 +25,7 @@ from trireme_operator.api.parallelism import Accelerator, Parallelism
 from trireme_operator.api.preflight import Preflight
 from trireme_operator.api.quantity import Quantity
 from trireme_operator.api.restarts import Restarts
+from trireme_operator.api.rollout import Rollout
 from trireme_operator.api.scheduling import Scheduling
 from trireme_operator.api.service import Service
 from trireme_operator.api.zones import Zone
@@ -126,6 +127,10 @@ class Spec(Model):
 
     restarts: Restarts | None = None
     """How soon and how often a group that failed is started again. Absent: the defaults of its fields."""
+
+    rollout: Rollout | None = None
+    """How a change of the pods reaches groups that run. Absent: the defaults of its fields."""
+
     health: Health | None = None
     """When a group leaves rotation, and when it is ended and recreated. Absent: the defaults of its fields."""
 

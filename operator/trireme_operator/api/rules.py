@@ -17,6 +17,7 @@ from trireme_operator.api import (
     rules_network_policy,
     rules_preflight,
     rules_restarts,
+    rules_rollout,
     rules_service,
 )
 from trireme_operator.api.rule import Rule
@@ -51,6 +52,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *rules_network.RULES,
     *rules_network_policy.RULES,
     *rules_restarts.RULES,
+    *rules_rollout.RULES,
     *rules_service.RULES,
     Rule(
         where="",

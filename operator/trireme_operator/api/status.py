@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue, computed_field
 
 from trireme_operator.api.base import ATOMIC, Model, ShortText
-from trireme_operator.api.conditions import ConditionType, Reason, WeightReason
+from trireme_operator.api.conditions import ConditionType, DrainPhase, Reason, WeightReason
 
 ZONES_MAP: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 CONDITIONS_MAP: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
@@ -184,6 +184,14 @@ class ZoneStatus(Model):
 
     autoscaling: ZoneAutoscaling | None = None
     """What the zone's autoscaler last said; absent without one."""
+
+    drain: DrainPhase | None = None
+    """How far the zone's drain has come: `Refused` (the other zones can't take its load), `Moving` (its traffic moves),
+    `Waiting` (requests that run are waited for), `Ending` (its groups end), `Drained`. Absent for a zone that is to be
+    active."""
+
+    revision: ShortText | None = None
+    """The ControllerRevision that the zone's groups are made from; absent without a LeaderWorkerSet."""
 
     stalled: Annotated[list[StalledGroup], Field(max_length=16, json_schema_extra=ATOMIC)] | None = None
     """Groups that are not ready, at most the first 16; absent when all are."""

@@ -12,6 +12,7 @@ from trireme_operator.api.base import LABEL_VALUE_PATTERN, UNSTORED_DEFAULT, Mod
 
 class ZoneState(StrEnum):
     ACTIVE = "Active"
+    DRAINING = "Draining"
     DISABLED = "Disabled"
 
 
@@ -23,7 +24,8 @@ class Zone(Model):
 
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Groups in the zone. Each is one whole copy of the model. Default: 1. With `autoscaling`: the number that the zone
-    starts with, and comes back with from state `Disabled`; between minReplicas (the default) and maxReplicas."""
+    starts with, and comes back with after it was drained or disabled; between minReplicas (the default) and
+    maxReplicas."""
 
     min_replicas: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Fewest groups that the autoscaler leaves the zone. Default: `autoscaling.minReplicas`."""
@@ -37,5 +39,8 @@ class Zone(Model):
     gets its whole share from minReplicas ready groups on. 0: no traffic."""
 
     state: Annotated[ZoneState, Field(json_schema_extra=UNSTORED_DEFAULT)] = ZoneState.ACTIVE
-    """`Active` (the default): the zone has its groups. `Disabled`: the zone gets no traffic, then its groups are ended,
-    and requests that run are finished first; nothing else of the zone changes, and `Active` brings the groups back."""
+    """`Active` (the default): the zone has its groups. `Draining`: while another zone can take them, its requests move
+    there, those that run are waited for, then its groups are ended. `Disabled`: it gets no request from now on, whether
+    another zone can take them or not, and its groups are ended; what runs is finished first, for as long as a pod's
+    grace period. Nothing else of the zone changes, and `Active` brings the groups back. `trireme drain` asks for the
+    same without an edit; of two wishes the stricter counts."""

@@ -44,15 +44,20 @@ def spec_edits(before: Obj, after: Obj) -> list[Obj]:
 
 def rendering_edits(raw: Obj, chosen: str | None) -> list[Obj]:
     """The operations that make a later rendering the chosen one, or for None the first one."""
+    return annotation_edits(raw, ANNOTATION_RENDERING, chosen)
+
+
+def annotation_edits(raw: Obj, name: str, value: str | None) -> list[Obj]:
+    """The operations that give an annotation this value, or with None take it away; none when that is so already."""
     annotations = raw["metadata"].get("annotations")
-    path = f"{_ANNOTATIONS}/{ANNOTATION_RENDERING.replace('/', '~1')}"
-    if (annotations or {}).get(ANNOTATION_RENDERING) == chosen:
+    path = f"{_ANNOTATIONS}/{name.replace('/', '~1')}"
+    if (annotations or {}).get(name) == value:
         return []
-    if chosen is None:
+    if value is None:
         return [{"op": "remove", "path": path}]
     if annotations is None:
-        return [{"op": "add", "path": _ANNOTATIONS, "value": {ANNOTATION_RENDERING: chosen}}]
-    return [{"op": "add", "path": path, "value": chosen}]
+        return [{"op": "add", "path": _ANNOTATIONS, "value": {name: value}}]
+    return [{"op": "add", "path": path, "value": value}]
 
 
 def keeper(raw: Obj) -> str | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from trireme_operator.cli import rollout
 from trireme_operator.cli.diff import diff
+from trireme_operator.cli.drain import drain, undrain
 from trireme_operator.cli.history import history
 from trireme_operator.cli.plan import plan
 from trireme_operator.cli.render import render
@@ -15,7 +17,10 @@ from trireme_operator.cli.validate import validate
 
 app = typer.Typer(
     name="trireme",
-    help="Check, plan and render InferenceClusters without a cluster; see them and move their revisions in one.",
+    help=(
+        "Check, plan and render InferenceClusters without a cluster; in one, see them, drain their zones and move their"
+        " revisions."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,6 +33,9 @@ app.command()(history)
 app.command()(diff)
 app.command()(rollback)
 app.command()(upgrade_rendering)
+app.command()(drain)
+app.command()(undrain)
+app.add_typer(rollout.app, name="rollout")
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ def _zone(zone: Zone) -> dict[str, Any]:
         "weight": zone.status.get("weight"),
         "weightReason": zone.status.get("weightReason"),
         "weightPercent": zone.status.get("weightPercent"),
+        "drain": zone.status.get("drain"),
         "message": zone.status.get("message"),
         "revision": zone.revision or None,
         "groups": [_group(group) for group in zone.groups],

@@ -67,6 +67,8 @@ def _zone(zone: Zone) -> Text:
     )
     if zone.revision:
         text.append(f", {zone.revision}", _DIM)
+    if status.get("drain"):
+        text.append(f"; {_line(status.get('message') or status['drain'])}")
     return text
 
 

@@ -101,6 +101,8 @@ class Heard:
     failed_checks: tuple[str, ...] = ()
     done: int | None = None
     total: int | None = None
+    requests: int | None = None
+    """Unfinished requests in the engine of this pod, at most some seconds ago."""
 
 
 def is_news(before: Heard | None, after: Heard) -> bool:
@@ -168,7 +170,13 @@ def parse(body: bytes, *, pod_uid: str) -> Heard:
         failed_checks=tuple(_failed_checks(root)),
         done=running.count("bytes") if running is not None else None,
         total=running.count("totalBytes") if running is not None else None,
+        requests=_requests(root),
     )
+
+
+def _requests(root: _Fields) -> int | None:
+    engine = root.inside("engine")
+    return None if engine is None else engine.count("requests")
 
 
 def _lost(root: _Fields) -> Iterator[Member]:

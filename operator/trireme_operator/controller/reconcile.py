@@ -16,21 +16,14 @@ from trireme_operator.controller.autoscaling import zone_autoscaling
 from trireme_operator.controller.children import ensure, prune
 from trireme_operator.controller.claims import Claims
 from trireme_operator.controller.conditions import Conditions
-from trireme_operator.controller.failures import Past, keep_pasts, next_try, with_past
+from trireme_operator.controller.course import Course, set_course
+from trireme_operator.controller.failures import Past, keep_pasts, next_try
 from trireme_operator.controller.first_cause import finished_with
-from trireme_operator.controller.groups import Group, groups_of
 from trireme_operator.controller.lost import next_judgement, replace_lost
 from trireme_operator.controller.metric_apis import MetricApiReader
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
-from trireme_operator.controller.replicas import (
-    ensure_autoscaler,
-    ensure_replicas,
-    groups_asked_for,
-    groups_draining,
-    release,
-    stays_away,
-)
+from trireme_operator.controller.replicas import ensure_autoscaler, ensure_replicas, release, stays_away
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
 from trireme_operator.controller.rights import Missing
 from trireme_operator.controller.rotation import rotate
@@ -41,6 +34,7 @@ from trireme_operator.controller.status import ZoneView, compute, compute_invali
 from trireme_operator.controller.store import Store
 from trireme_operator.controller.traffic import Ears, facts, live_traffic, made_at, marks_change
 from trireme_operator.controller.unpermitted import unpermitted, unseen
+from trireme_operator.controller.zone_runs import rolling_out
 from trireme_operator.kube import (
     BACKEND_TRAFFIC_POLICY,
     HTTP_ROUTE,
@@ -179,18 +173,20 @@ class Reconciler:
             scope.errors.append(ChildError(POD, "of the groups", scope.children.refused[POD]))
         before = live_traffic(scope, wanted)
         wanted = with_survivor_floor(wanted, scope.cluster, before)
-        await release(scope, wanted)
         now = int(self._clock().timestamp())
         pasts = await keep_pasts(scope, wanted, now=now)
+        course = set_course(scope, wanted, pasts, self._heard, now=now)
+        wanted = course.plan
+        await release(scope, wanted)
         await replace_lost(scope, now=now)
         live = raw.get("status") or {}
-        zones = _views(scope, wanted, pasts, live, heard=self._heard, ears=self._ears)
+        zones = _views(scope, course, pasts, live, heard=self._heard, ears=self._ears)
         turn = await rotate(
             scope, {view.plan.name: view.groups for view in zones}, self._ears.listen, pace(scope.cluster)
         )
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
-            template = await self._apply(scope, wanted, zones)
+            template = await self._apply(scope, course, zones, now=now)
             await _prune(scope, wanted)
             gateways = await reading
             apis = await self._metrics.get() if scope.cluster.spec.autoscaling is not None else None
@@ -201,12 +197,12 @@ class Reconciler:
         )
         rival = self._claims.note(Key(scope.namespace, wanted.name), scope.cluster, made_at(scope, wanted))
         scope.rival = None if rival is None else f"{rival.namespace}/{rival.name}"
-        status = compute(scope, wanted, zones, gateways, conditions, template=template, refusal=refusal, apis=apis)
+        status = compute(scope, course, zones, gateways, conditions, template=template, refusal=refusal, apis=apis)
         await self._write_status(raw, status)
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
         self._store.forget(finished_with(scope.children.pods, scope.children.gone))
-        waits = (next_try(pasts), next_judgement(scope.children.pods, now=now))
+        waits = (next_try(pasts), next_judgement(scope.children.pods, now=now), *course.waits)
         moves = [view.weight.again for view in zones if view.weight.again is not None]
         moves += [] if turn is None else [turn]
         moves += [0.0] * marks_change(before, {view.plan.name: view.weight for view in zones})
@@ -220,11 +216,12 @@ class Reconciler:
         if await write_if_changed(self._api, raw, status) and self._tell is not None:
             self._tell(raw, status)
 
-    async def _apply(self, scope: Scope, wanted: ClusterPlan, zones: list[ZoneView]) -> Template | None:
+    async def _apply(self, scope: Scope, course: Course, zones: list[ZoneView], *, now: int) -> Template | None:
         """All children at once, after what the groups need: the stored template, and their pods' ServiceAccount.
 
         The groups take longest, so nothing else is under way while they wait for that. Returns the wanted template.
         """
+        wanted = course.plan
         async with asyncio.TaskGroup() as group:
             stored = group.create_task(ensure_revision(scope, wanted, self._settings))
             account = rendering.service_account(scope.cluster, wanted)
@@ -232,7 +229,7 @@ class Reconciler:
             template = await stored
             await allowed
             for zone in wanted.zones:
-                group.create_task(_ensure_groups(scope, wanted, zone, template))
+                group.create_task(_ensure_groups(scope, course, zone, template, now=now))
             weighed = {view.plan.name: view.weight for view in zones}
             beside = rendering.beside_groups(scope.cluster, wanted, self._settings, weighed)
             group.create_task(_ensure_route(scope, [each for each in beside if each["kind"] in _OF_ROUTE]))
@@ -248,21 +245,31 @@ async def _ensure_route(scope: Scope, rendered: Sequence[Obj]) -> None:
         await ensure(scope, _KINDS[each["kind"]], each)
 
 
-async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> None:
+async def _ensure_groups(scope: Scope, course: Course, zone: ZonePlan, template: Template | None, *, now: int) -> None:
     """The zone's LeaderWorkerSet, then its number of groups, then who changes that number by load."""
     before = scope.children.get(LEADER_WORKER_SET, zone.lws_name)
-    if await stays_away(scope, zone) or not await _ensure_set(scope, wanted, zone, template):
+    if await stays_away(scope, zone) or not await _ensure_set(scope, course, zone, template, now=now):
         return
-    settled = await ensure_replicas(scope, wanted, zone, before)
+    settled = await ensure_replicas(scope, course.plan, zone, before)
     if settled and zone.regime is Regime.AUTOSCALED:
-        await ensure_autoscaler(scope, wanted, zone)
+        await ensure_autoscaler(scope, course.plan, zone)
 
 
-async def _ensure_set(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> bool:
-    """The zone's LeaderWorkerSet from the wanted template; from one that it can have while that is refused."""
-    for choice in templates(scope, zone, template):
+async def _ensure_set(scope: Scope, course: Course, zone: ZonePlan, template: Template | None, *, now: int) -> bool:
+    """The zone's LeaderWorkerSet from the wanted template when it is its turn; else from one that it can have."""
+    before = scope.children.get(LEADER_WORKER_SET, zone.lws_name)
+    turn = zone.name in course.rollout.takes
+    choices = list(templates(scope, zone, template if turn else None))
+    if not choices and before is not None:
+        return True  # the revision that it runs is lost: it stays as it is until its turn
+    for choice in choices:
         rendered = rendering.leader_worker_set(
-            scope.cluster, wanted, zone, revision_name=choice.revision, template=choice.body
+            scope.cluster,
+            course.plan,
+            zone,
+            revision_name=choice.revision,
+            template=choice.body,
+            rolling_out=rolling_out(before, choice.revision, proven=zone.name in course.rollout.proven, now=now),
         )
         if await ensure(scope, LEADER_WORKER_SET, rendered) is not None:
             return True
@@ -292,10 +299,10 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
 
 
 def _views(
-    scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: Obj, *, heard: HeardFn, ears: Ears
+    scope: Scope, course: Course, pasts: Mapping[str, Past], live: Obj, *, heard: HeardFn, ears: Ears
 ) -> list[ZoneView]:
-    groups = {zone.name: _groups(scope, wanted, zone, pasts[zone.lws_name]) for zone in wanted.zones}
-    weighed = _weigh(scope, wanted, groups, now=next(iter(pasts.values())).now, ears=ears)
+    wanted, groups = course.plan, course.groups
+    weighed = _weigh(scope, course, now=next(iter(pasts.values())).now, ears=ears)
     before = {zone.get("name"): zone for zone in live.get("zones") or []}
     return [
         ZoneView(
@@ -305,25 +312,17 @@ def _views(
             past=pasts[zone.lws_name],
             stalled=stalled(groups[zone.name], heard, before.get(zone.name or "") or {}),
             autoscaling=zone_autoscaling(scope, zone, pasts[zone.lws_name].history, before.get(zone.name or "") or {}),
-            draining=groups_draining(scope, wanted, zone),
+            drain=course.drains.get(zone.name),
         )
         for zone in wanted.zones
     ]
 
 
-def _weigh(
-    scope: Scope, wanted: ClusterPlan, groups: Mapping[str | None, tuple[Group, ...]], *, now: int, ears: Ears
-) -> dict[str | None, ZoneWeight]:
+def _weigh(scope: Scope, course: Course, *, now: int, ears: Ears) -> dict[str | None, ZoneWeight]:
     rhythm = pace(scope.cluster)
-    live = live_traffic(scope, wanted)
-    found = facts(groups, rhythm, now=now, ears=ears, live=live)
-    return weights(wanted, found, live=live, pace=rhythm, now=now)
-
-
-def _groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, past: Past) -> tuple[Group, ...]:
-    asked, size = groups_asked_for(scope, zone), wanted.geometry.pods
-    found = groups_of(zone.lws_name, scope.children.pods, replicas=asked, size=size, now=past.now)
-    return tuple(with_past(group, past) for group in found)
+    live = live_traffic(scope, course.plan)
+    found = facts(course.groups, rhythm, now=now, ears=ears, live=live, hold=course.holds.get)
+    return weights(course.plan, found, live=live, pace=rhythm, now=now)
 
 
 def _next_look(scope: Scope, conditions: Conditions, waits: Sequence[int]) -> float:

@@ -58,13 +58,6 @@ def groups_asked_for(scope: Scope, zone: ZonePlan) -> int:
     return _replicas(scope.children.get(LEADER_WORKER_SET, zone.lws_name)) or zone.replicas
 
 
-def groups_draining(scope: Scope, wanted: ClusterPlan, zone: ZonePlan) -> int:
-    """Groups of a disabled zone that are left until the traffic has moved."""
-    if zone.regime is not Regime.HELD or _is_drained(scope, wanted, zone):
-        return 0
-    return _replicas(scope.children.get(LEADER_WORKER_SET, zone.lws_name)) or 0
-
-
 async def stays_away(scope: Scope, zone: ZonePlan) -> bool:
     """Whether the zone is disabled and has no LeaderWorkerSet: a new one would have a group for a moment.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from trireme_operator import rendering
-from trireme_operator.api.labels import ANNOTATION_HASH, ANNOTATION_REVISION
+from trireme_operator.api.labels import ANNOTATION_HASH, ANNOTATION_REVISION, ANNOTATION_ROLLING_OUT
 from trireme_operator.controller.children import ensure, prune
 from trireme_operator.controller.scope import Scope, is_owned
 from trireme_operator.kube import CONTROLLER_REVISION, LEADER_WORKER_SET, Obj
@@ -96,7 +96,10 @@ def _recovered(scope: Scope, plan: ClusterPlan, name: str, fresh: Obj | None) ->
     structlog.get_logger().warning("Restoring lost revision from what runs", kind="ControllerRevision", child=name)
     for body in (*([] if fresh is None else [fresh]), *running):
         for zone, live in users:
-            again = rendering.leader_worker_set(scope.cluster, plan, zone, revision_name=name, template=body)
+            mark = (live["metadata"].get("annotations") or {}).get(ANNOTATION_ROLLING_OUT)
+            again = rendering.leader_worker_set(
+                scope.cluster, plan, zone, revision_name=name, template=body, rolling_out=mark
+            )
             if _hash(again) == _hash(live):
                 return body
     return running[0]

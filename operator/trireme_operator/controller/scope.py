@@ -1,10 +1,11 @@
 """What one reconcile knows: the resource, and its children and pods as they stood when it began."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from trireme_operator.api import InferenceCluster
+from trireme_operator.api.labels import DRAIN_PREFIX
 from trireme_operator.controller.model_check import ModelCheck
 from trireme_operator.kube import (
     BACKEND_TRAFFIC_POLICY,
@@ -20,6 +21,7 @@ from trireme_operator.kube import (
     SERVICE,
     SERVICE_ACCOUNT,
     ApiError,
+    ApiMissing,
     Kind,
     KubeApi,
     KubeError,
@@ -58,6 +60,11 @@ class ChildError:
         if "failed calling webhook" in said:
             said += f"; check that the controller that serves this webhook runs (of {self.kind}, say)"
         return f"{self.kind.kind} {self.name}: {said}"
+
+
+def sentence(errors: Iterable[ChildError]) -> str:
+    """What is told of them, sorted: the order in which calls ended does not change the text."""
+    return "; ".join(sorted(str(error) for error in errors if not isinstance(error.error, ApiMissing)))
 
 
 @dataclass
@@ -143,6 +150,8 @@ class Scope:
         except NotFound:
             return False
         same = (live["uid"], live.get("generation")) == (planned.uid, planned.generation)
+        # A drain is an annotation, which counts no generation, and it ends groups.
+        same = same and _drains(live.get("annotations") or {}) == _drains(planned.annotations)
         return same and not live.get("deletionTimestamp")
 
     @property
@@ -154,6 +163,10 @@ class Scope:
     def uid(self) -> str:
         """The resource's UID: what makes a child ours."""
         return self.cluster.metadata.uid
+
+
+def _drains(annotations: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in annotations.items() if key.startswith(DRAIN_PREFIX)}
 
 
 def is_owned(obj: Obj, uid: str) -> bool:

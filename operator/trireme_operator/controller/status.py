@@ -1,6 +1,6 @@
 """The status of a resource, computed whole from what is there and written only when it differs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,33 +16,42 @@ from trireme_operator.api import (
     ZoneLossStatus,
     ZoneStatus,
 )
-from trireme_operator.api.labels import FIELD_MANAGER
+from trireme_operator.api.labels import DRAIN_PREFIX, FIELD_MANAGER
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.api.resource import CPU
 from trireme_operator.controller.autoscaling import say_autoscaling
 from trireme_operator.controller.causes import Cause, worst
 from trireme_operator.controller.children import NameTakenError
 from trireme_operator.controller.conditions import Conditions
+from trireme_operator.controller.course import Course
 from trireme_operator.controller.failures import Past, told
 from trireme_operator.controller.groups import Group
 from trireme_operator.controller.metric_apis import MetricApis
 from trireme_operator.controller.revisions import Template
-from trireme_operator.controller.routes import GatewayKey, url, verdict
-from trireme_operator.controller.scope import ChildError, Scope
+from trireme_operator.controller.route_condition import GATEWAY_API_TEXT, say_routes
+from trireme_operator.controller.routes import GatewayKey, url
+from trireme_operator.controller.scope import Scope, sentence
+from trireme_operator.controller.zone_runs import is_updating, revision_in
 from trireme_operator.kube import (
-    BACKEND_TRAFFIC_POLICY,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
     POD_MONITOR,
-    ApiMissing,
     Forbidden,
     Invalid,
     KubeApi,
     Obj,
 )
-from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight, zone_loss
-from trireme_operator.rendering import wants_policy
+from trireme_operator.planning import (
+    ClusterPlan,
+    Drain,
+    DrainPhase,
+    RolloutPhase,
+    ZonePlan,
+    ZoneWeight,
+    unknown_drains,
+    zone_loss,
+)
 
 _ZONE_MESSAGE_LIMIT = 1000
 
@@ -58,8 +67,8 @@ class ZoneView:
     stalled: tuple[StalledGroup, ...] = ()
     """What is said of groups that are not ready, a few of them at most."""
     autoscaling: ZoneAutoscaling | None = None
-    draining: int = 0
-    """Groups that are left, though the zone is disabled, until the traffic has moved."""
+    drain: Drain | None = None
+    """How far the zone's drain has come; None for a zone that is to be active."""
 
     @property
     def asked(self) -> int:
@@ -80,15 +89,15 @@ class ZoneView:
     @property
     def message(self) -> str | None:
         """The same in words, or what is waited for."""
-        if self.draining:
-            return f"{self.draining} groups are ended when every gateway has taken up that the zone gets no traffic"
         found = self.worst
-        return f"group {found[0]}: {found[1].message}"[:_ZONE_MESSAGE_LIMIT] if found else None
+        cause = f"group {found[0]}: {found[1].message}" if found else None
+        told = [text for text in (self.drain and self.drain.message, cause) if text]
+        return "; ".join(told)[:_ZONE_MESSAGE_LIMIT] or None
 
 
 def compute(
     scope: Scope,
-    plan: ClusterPlan,
+    course: Course,
     zones: Sequence[ZoneView],
     gateways: Mapping[GatewayKey, Obj | None],
     conditions: Conditions,
@@ -101,14 +110,15 @@ def compute(
 
     With `refusal` the live spec breaks a rule, and everything else is about the spec that was accepted before.
     """
+    plan = course.plan
     if refusal is None:
         _accepted(scope, conditions)
     else:
         text = f"{refusal}; until that is corrected, groups and traffic go on by the spec that was accepted before"
         conditions.false(ConditionType.ACCEPTED, Reason.INVALID_SPEC, text)
     _available(zones, conditions)
-    _progressing(scope, zones, conditions)
-    _routes(scope, plan, gateways, conditions)
+    _progressing(scope, course, zones, conditions)
+    say_routes(scope, plan, gateways, conditions)
     say_autoscaling(scope, plan, conditions, zones={zone.plan.name: zone.autoscaling for zone in zones}, apis=apis)
     _ready(conditions)
     status = Status(
@@ -127,6 +137,8 @@ def compute(
                 weight_reason=zone.weight.reason,
                 weight_percent=zone.weight.percent,
                 autoscaling=zone.autoscaling,
+                drain=zone.drain.phase if zone.drain is not None else None,
+                revision=revision_in(scope, zone.plan),
                 stalled=list(zone.stalled) or None,
                 failures=told(zone.past),
                 message=zone.message,
@@ -207,17 +219,23 @@ def _accepted(scope: Scope, conditions: Conditions) -> None:
         text = "LeaderWorkerSet is not installed: install https://lws.sigs.k8s.io (0.9.0); it is picked up by itself"
         conditions.false(ConditionType.ACCEPTED, Reason.LEADER_WORKER_SET_MISSING, text)
     elif taken:
-        conditions.false(ConditionType.ACCEPTED, Reason.NAME_CONFLICT, _sentence(taken))
+        conditions.false(ConditionType.ACCEPTED, Reason.NAME_CONFLICT, sentence(taken))
     elif refused:
-        conditions.false(ConditionType.ACCEPTED, Reason.APPLY_FAILED, _sentence(refused))
+        conditions.false(ConditionType.ACCEPTED, Reason.APPLY_FAILED, sentence(refused))
     elif _gateway_api_missing(scope):
-        conditions.false(ConditionType.ACCEPTED, Reason.GATEWAY_API_MISSING, _GATEWAY_API_TEXT)
+        conditions.false(ConditionType.ACCEPTED, Reason.GATEWAY_API_MISSING, GATEWAY_API_TEXT)
     elif scope.model.problem:
         conditions.false(ConditionType.ACCEPTED, Reason.MODEL_CONFIG_UNREADABLE, scope.model.problem)
     elif scope.cluster.spec.monitoring.pod_monitor is PodMonitorMode.ALWAYS and POD_MONITOR in scope.children.missing:
         conditions.false(ConditionType.ACCEPTED, Reason.POD_MONITOR_API_MISSING, _POD_MONITOR_TEXT)
     else:
-        conditions.true(ConditionType.ACCEPTED, Reason.VALID, scope.model.warning)
+        warnings = [scope.model.warning, *map(_unknown_drain, unknown_drains(scope.cluster))]
+        conditions.true(ConditionType.ACCEPTED, Reason.VALID, "; ".join(text for text in warnings if text))
+
+
+def _unknown_drain(key: str) -> str:
+    zone = key.removeprefix(DRAIN_PREFIX)
+    return f"the annotation {key} asks for a drain of zone {zone}, which the spec does not have; remove the annotation"
 
 
 def _available(zones: Sequence[ZoneView], conditions: Conditions) -> None:
@@ -235,78 +253,40 @@ def _available(zones: Sequence[ZoneView], conditions: Conditions) -> None:
         conditions.true(ConditionType.AVAILABLE, reason, text)
 
 
-def _progressing(scope: Scope, zones: Sequence[ZoneView], conditions: Conditions) -> None:
+def _progressing(scope: Scope, course: Course, zones: Sequence[ZoneView], conditions: Conditions) -> None:
     causes = [(zone, found[1]) for zone in zones if (found := zone.worst) is not None]
     causes.sort(key=lambda item: not item[1].serious)
-    draining = [zone for zone in zones if zone.draining]
+    draining = [zone for zone in zones if zone.drain is not None and zone.drain.phase is not DrainPhase.DRAINED]
     rolling = [zone for zone in zones if _is_rolling(scope, zone)]
+    rollout = course.rollout
     unseen = [zone.plan.lws_name for zone in zones if _is_unseen(scope, zone)]
     if scope.errors:
-        conditions.true(ConditionType.PROGRESSING, Reason.APPLY_FAILED, _sentence(scope.errors))
+        conditions.true(ConditionType.PROGRESSING, Reason.APPLY_FAILED, sentence(scope.errors))
+    elif rollout.phase is RolloutPhase.STOPPED:
+        conditions.false(ConditionType.PROGRESSING, Reason.PROGRESS_DEADLINE_EXCEEDED, rollout.message)
     elif causes and causes[0][1].serious:
         conditions.true(ConditionType.PROGRESSING, causes[0][1].reason, _in_zone(causes[0][0]))
+    elif rollout.phase in _UNDER_WAY:
+        conditions.true(ConditionType.PROGRESSING, Reason.ROLLING_OUT, rollout.message)
     elif rolling:
         names = ", ".join(zone.plan.lws_name for zone in rolling)
         conditions.true(ConditionType.PROGRESSING, Reason.ROLLING_OUT, f"Groups are being replaced in {names}")
     elif draining:
-        conditions.true(ConditionType.PROGRESSING, Reason.DRAINING, _in_zone(draining[0]))
+        refused = draining[0].drain is not None and draining[0].drain.phase is DrainPhase.REFUSED
+        reason = Reason.DRAIN_REFUSED if refused else Reason.DRAINING
+        conditions.true(ConditionType.PROGRESSING, reason, _in_zone(draining[0]))
     elif causes:
         conditions.true(ConditionType.PROGRESSING, Reason.STARTING, _in_zone(causes[0][0]))
     elif unseen:
         text = f"LeaderWorkerSet has not looked at {', '.join(unseen)} yet; check that its controller runs"
         conditions.true(ConditionType.PROGRESSING, Reason.STARTING, text)
+    elif rollout.phase is RolloutPhase.PAUSED:
+        conditions.false(ConditionType.PROGRESSING, Reason.ROLLOUT_PAUSED, rollout.message)
     else:
         conditions.false(ConditionType.PROGRESSING, Reason.STABLE)
 
 
-def _routes(scope: Scope, plan: ClusterPlan, gateways: Mapping[GatewayKey, Obj | None], conditions: Conditions) -> None:
-    if scope.cluster.spec.gateway is None:
-        return
-    route = scope.children.get(HTTP_ROUTE, plan.route_name)
-    failed = [error for error in scope.errors if error.kind == HTTP_ROUTE]
-    way_in = f"; meanwhile the Service {plan.service_name} is the way in"
-    if HTTP_ROUTE in scope.children.missing:
-        text = _GATEWAY_API_TEXT + way_in
-        conditions.false(ConditionType.ROUTES_PROGRAMMED, Reason.GATEWAY_API_MISSING, text)
-    elif route is None or failed:
-        text = (_sentence(failed) or "The route does not exist yet") + way_in
-        conditions.false(ConditionType.ROUTES_PROGRAMMED, Reason.APPLY_FAILED, text)
-    else:
-        programmed, reason, text = verdict(scope.cluster, route, gateways)
-        if programmed and scope.rival is not None:
-            programmed, reason, text = False, Reason.HOSTNAME_CONFLICT, _rivalry(scope.rival)
-        elif programmed:
-            programmed, reason, text = _policy(scope, plan, text)
-        say = conditions.true if programmed else conditions.false
-        say(ConditionType.ROUTES_PROGRAMMED, reason, text)
-
-
-def _rivalry(rival: str) -> str:
-    return (
-        f"InferenceCluster {rival} has an older route with the same host name and path on the same listener, which gets"
-        " their requests; change hostnames or paths of spec.gateway in one of them, or name another listener in"
-        " parentRefs[].sectionName"
-    )
-
-
-def _policy(scope: Scope, plan: ClusterPlan, text: str) -> tuple[bool, Reason, str]:
-    """What is to be said of the route's policy, behind `text` when nothing is wrong with it."""
-    kind = BACKEND_TRAFFIC_POLICY
-    if not wants_policy(scope.cluster):
-        return True, Reason.PROGRAMMED, text
-    failed = [error for error in scope.errors if error.kind == kind]
-    if kind in scope.children.missing:
-        missing = "; spec.gateway.policy does nothing, because Envoy Gateway's BackendTrafficPolicy is not installed"
-        return True, Reason.PROGRAMMED, text + missing
-    if failed:
-        return False, Reason.APPLY_FAILED, _sentence(failed)
-    live = scope.children.get(kind, plan.route_name) or {}
-    for ancestor in (live.get("status") or {}).get("ancestors") or []:
-        for item in ancestor.get("conditions") or []:
-            if item.get("type") == "Accepted" and item.get("status") == "False":
-                said = f"{item.get('reason', '')}: {item.get('message', '')}"
-                return False, Reason.POLICY_NOT_ACCEPTED, f"BackendTrafficPolicy {plan.route_name}: {said}"
-    return True, Reason.PROGRAMMED, text
+_UNDER_WAY = {RolloutPhase.WAITING, RolloutPhase.MOVING, RolloutPhase.REPLACING, RolloutPhase.RETURNING}
 
 
 def _ready(conditions: Conditions) -> None:
@@ -319,16 +299,11 @@ def _ready(conditions: Conditions) -> None:
     )
     for kind, good in wanted:
         condition = conditions.get(kind)
-        if condition is not None and condition.status != good:
+        stopped = condition is not None and condition.reason is Reason.PROGRESS_DEADLINE_EXCEEDED
+        if condition is not None and (condition.status != good or stopped):
             conditions.false(ConditionType.READY, condition.reason, condition.message)
             return
     conditions.true(ConditionType.READY, Reason.ALL_GROUPS_READY)
-
-
-_GATEWAY_API_TEXT = (
-    "The Gateway API is not installed: install its CRDs (1.6 or newer) and a gateway controller, or remove "
-    "spec.gateway; it is picked up by itself"
-)
 
 
 _POD_MONITOR_TEXT = (
@@ -342,15 +317,8 @@ def _gateway_api_missing(scope: Scope) -> bool:
 
 
 def _is_rolling(scope: Scope, zone: ZoneView) -> bool:
-    """Whether groups are being replaced, or will be when LeaderWorkerSet has seen the latest template.
-
-    Both are written in one update: sigs.k8s.io/lws v0.9.0, pkg/controllers/leaderworkerset_controller.go, updateStatus.
-    """
-    live = scope.children.get(LEADER_WORKER_SET, zone.plan.lws_name) or {}
-    conditions = (live.get("status") or {}).get("conditions") or []
-    if any(item.get("type") == "UpdateInProgress" and item.get("status") == "True" for item in conditions):
-        return True
-    return _observed(live) not in {0, _generation(live)}
+    live = scope.children.get(LEADER_WORKER_SET, zone.plan.lws_name)
+    return live is not None and is_updating(live)
 
 
 def _is_unseen(scope: Scope, zone: ZoneView) -> bool:
@@ -369,8 +337,3 @@ def _generation(live: Obj) -> int:
 
 def _in_zone(zone: ZoneView) -> str:
     return f"zone {zone.plan.name}, {zone.message}" if zone.plan.name else str(zone.message)
-
-
-def _sentence(errors: Iterable[ChildError]) -> str:
-    """Sorted, so that the order in which calls ended does not change the text."""
-    return "; ".join(sorted(str(error) for error in errors if not isinstance(error.error, ApiMissing)))

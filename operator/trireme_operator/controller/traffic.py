@@ -78,7 +78,7 @@ def facts(
     observed = _observed(groups, pace, now=now, listen=ears.listen)
     found = {name: replace(each, hold=hold(name)) for name, each in observed.items()}
     for name, mark in (live.marks if live is not None else {}).items():
-        if mark.way is Way.OUT and name in found and found[name].settled:
+        if mark.way is Way.OUT and name in found and found[name].settled and found[name].hold is None:
             leader = next(group.leader for group in groups[name] if group.ready and not is_out(group) and group.leader)
             proof = ears.prove(leader["metadata"].get("uid", ""), str(mark.since))
             waits = PROOF_SECONDS if proof in {Proof.PENDING, Proof.FAILED} else None

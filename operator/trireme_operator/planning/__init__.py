@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trireme_operator.api.conditions import DrainPhase
 from trireme_operator.planning import names
 from trireme_operator.planning.autoscaling import (
     QUEUE_LENGTH,
@@ -16,6 +17,16 @@ from trireme_operator.planning.autoscaling import (
 )
 from trireme_operator.planning.catalogue import look_up
 from trireme_operator.planning.decisions import Decision, decide, decisions
+from trireme_operator.planning.drain import (
+    Drain,
+    DrainWish,
+    drain,
+    drain_wishes,
+    group_seats,
+    refusal,
+    unknown_drains,
+    with_drains,
+)
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
 from trireme_operator.planning.floor import with_survivor_floor
 from trireme_operator.planning.geometry import GroupGeometry, geometry
@@ -32,6 +43,14 @@ from trireme_operator.planning.replicas import Scale, replicas_to_apply
 from trireme_operator.planning.restarts import Permit, RestartPolicy, permit, restart_policy
 from trireme_operator.planning.revision import inputs_name, rendering_name, revision_name, template_inputs
 from trireme_operator.planning.rollback import Difference, differences, restored_spec
+from trireme_operator.planning.rollout import (
+    RolloutOrder,
+    RolloutPhase,
+    RolloutStep,
+    ZoneRun,
+    rollout_order,
+    rollout_step,
+)
 from trireme_operator.planning.source import Source, SourceKind, source_of
 from trireme_operator.planning.traffic import LiveTraffic, ZoneWeight, weights
 from trireme_operator.planning.zone_facts import Hold, Proof, Voice, ZoneFacts
@@ -42,6 +61,9 @@ __all__ = [
     "ClusterPlan",
     "Decision",
     "Difference",
+    "Drain",
+    "DrainPhase",
+    "DrainWish",
     "EngineSetting",
     "Failure",
     "GroupGeometry",
@@ -61,6 +83,9 @@ __all__ = [
     "Rank",
     "Regime",
     "RestartPolicy",
+    "RolloutOrder",
+    "RolloutPhase",
+    "RolloutStep",
     "Scale",
     "Source",
     "SourceKind",
@@ -72,15 +97,19 @@ __all__ = [
     "ZoneFacts",
     "ZoneLoss",
     "ZonePlan",
+    "ZoneRun",
     "ZoneWeight",
     "decide",
     "decisions",
     "device_bytes",
     "differences",
+    "drain",
+    "drain_wishes",
     "engine_settings",
     "follows_queue",
     "geometry",
     "gib",
+    "group_seats",
     "health_settings",
     "inputs_name",
     "largest_zone",
@@ -93,16 +122,21 @@ __all__ = [
     "pod_ranks",
     "preflight",
     "read_text",
+    "refusal",
     "rendering_name",
     "replicas_to_apply",
     "restart_policy",
     "restored_spec",
     "revision_name",
+    "rollout_order",
+    "rollout_step",
     "source_of",
     "source_of_metrics",
     "targets",
     "template_inputs",
+    "unknown_drains",
     "weights",
+    "with_drains",
     "with_survivor_floor",
     "zone_loss",
 ]

@@ -169,7 +169,8 @@ class _Decision:
             mark = Mark(Way.OUT, self.now, WeightReason.DISABLED)
         elif mark is not None and mark.way is not Way.OUT:
             mark = Mark(Way.OUT, self.now, mark.reason)
-        return ZoneWeight(0, WeightReason.DISABLED, mark=mark)
+        drained = self.of(zone).hold is Hold.DRAINING
+        return ZoneWeight(0, WeightReason.DRAINING if drained else WeightReason.DISABLED, mark=mark)
 
     def _out(self, zone: ZonePlan, reason: WeightReason) -> ZoneWeight:
         """A zone that was never ready is not marked: it has nothing to return from."""

@@ -11,6 +11,7 @@ from typing import Any
 from trireme_operator.api import InferenceCluster
 from trireme_operator.api.labels import (
     ANNOTATION_REVISION,
+    ANNOTATION_ROLLING_OUT,
     ANNOTATION_ZONE,
 )
 from trireme_operator.planning import ClusterPlan, ZonePlan, template_inputs
@@ -48,13 +49,23 @@ def controller_revision(cluster: InferenceCluster, *, name: str, number: int, te
 
 
 def leader_worker_set(
-    cluster: InferenceCluster, plan: ClusterPlan, zone: ZonePlan, *, revision_name: str, template: Mapping[str, Any]
+    cluster: InferenceCluster,
+    plan: ClusterPlan,
+    zone: ZonePlan,
+    *,
+    revision_name: str,
+    template: Mapping[str, Any],
+    rolling_out: str | None = None,
 ) -> Obj:
     """The LeaderWorkerSet of a zone from its revision's stored template.
+
+    ``rolling_out``: since when (RFC 3339) its groups are being replaced by that template and are not yet all ready.
 
     Without ``spec.replicas``: a field manager that sets it once and then leaves it out would scale to the default.
     """
     annotations = {ANNOTATION_REVISION: revision_name}
+    if rolling_out is not None:
+        annotations[ANNOTATION_ROLLING_OUT] = rolling_out
     if zone.name is not None and zone.lws_name != f"{plan.name}-{zone.name}":
         annotations[ANNOTATION_ZONE] = zone.name
     placed: Obj = copied(template)

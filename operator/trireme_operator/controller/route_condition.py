@@ -1,0 +1,69 @@
+"""The condition RoutesProgrammed: what gateways say of the route and of its policy, and who else wants its requests."""
+
+from collections.abc import Mapping
+
+from trireme_operator.api import ConditionType, Reason
+from trireme_operator.controller.conditions import Conditions
+from trireme_operator.controller.routes import GatewayKey, verdict
+from trireme_operator.controller.scope import Scope, sentence
+from trireme_operator.kube import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, Obj
+from trireme_operator.planning import ClusterPlan
+from trireme_operator.rendering import wants_policy
+
+GATEWAY_API_TEXT = (
+    "The Gateway API is not installed: install its CRDs (1.6 or newer) and a gateway controller, or remove "
+    "spec.gateway; it is picked up by itself"
+)
+
+
+def say_routes(
+    scope: Scope, plan: ClusterPlan, gateways: Mapping[GatewayKey, Obj | None], conditions: Conditions
+) -> None:
+    """Set RoutesProgrammed, for a resource with a gateway."""
+    if scope.cluster.spec.gateway is None:
+        return
+    route = scope.children.get(HTTP_ROUTE, plan.route_name)
+    failed = [error for error in scope.errors if error.kind == HTTP_ROUTE]
+    way_in = f"; meanwhile the Service {plan.service_name} is the way in"
+    if HTTP_ROUTE in scope.children.missing:
+        text = GATEWAY_API_TEXT + way_in
+        conditions.false(ConditionType.ROUTES_PROGRAMMED, Reason.GATEWAY_API_MISSING, text)
+    elif route is None or failed:
+        text = (sentence(failed) or "The route does not exist yet") + way_in
+        conditions.false(ConditionType.ROUTES_PROGRAMMED, Reason.APPLY_FAILED, text)
+    else:
+        programmed, reason, text = verdict(scope.cluster, route, gateways)
+        if programmed and scope.rival is not None:
+            programmed, reason, text = False, Reason.HOSTNAME_CONFLICT, _rivalry(scope.rival)
+        elif programmed:
+            programmed, reason, text = _policy(scope, plan, text)
+        say = conditions.true if programmed else conditions.false
+        say(ConditionType.ROUTES_PROGRAMMED, reason, text)
+
+
+def _rivalry(rival: str) -> str:
+    return (
+        f"InferenceCluster {rival} has an older route with the same host name and path on the same listener, which gets"
+        " their requests; change hostnames or paths of spec.gateway in one of them, or name another listener in"
+        " parentRefs[].sectionName"
+    )
+
+
+def _policy(scope: Scope, plan: ClusterPlan, text: str) -> tuple[bool, Reason, str]:
+    """What is to be said of the route's policy, behind `text` when nothing is wrong with it."""
+    kind = BACKEND_TRAFFIC_POLICY
+    if not wants_policy(scope.cluster):
+        return True, Reason.PROGRAMMED, text
+    failed = [error for error in scope.errors if error.kind == kind]
+    if kind in scope.children.missing:
+        missing = "; spec.gateway.policy does nothing, because Envoy Gateway's BackendTrafficPolicy is not installed"
+        return True, Reason.PROGRAMMED, text + missing
+    if failed:
+        return False, Reason.APPLY_FAILED, sentence(failed)
+    live = scope.children.get(kind, plan.route_name) or {}
+    for ancestor in (live.get("status") or {}).get("ancestors") or []:
+        for item in ancestor.get("conditions") or []:
+            if item.get("type") == "Accepted" and item.get("status") == "False":
+                said = f"{item.get('reason', '')}: {item.get('message', '')}"
+                return False, Reason.POLICY_NOT_ACCEPTED, f"BackendTrafficPolicy {plan.route_name}: {said}"
+    return True, Reason.PROGRAMMED, text
