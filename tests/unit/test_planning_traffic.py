@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -54,7 +54,7 @@ class Route:
     said: Mapping[str | None, ZoneWeight] = field(default_factory=dict)
 
     def see(self, **facts: ZoneFacts) -> dict[str | None, int]:
-        known: Facts = dict(facts)
+        known = cast("Facts", facts)
         self.said = weights(self.of, known, live=self.live, pace=self.pace, now=self.now)
         numbers = {name: zone.weight for name, zone in self.said.items()}
         marks = decode(encode({name: zone.mark for name, zone in self.said.items() if zone.mark is not None}))
