@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from trireme_runtime import (
     __version__,
+    accelerators,
     arrival,
     command,
     consent,
@@ -79,6 +80,8 @@ class Launcher:
         self._terminated_at: float | None = None
         self._kill_at: float | None = None
         self._idle_since: float | None = None
+        first = environment.worker_index * environment.ranks_per_pod
+        self._accelerators = accelerators.of_pod(range(first, first + environment.ranks_per_pod))
         self._facts = Facts(obstacle="the launcher starts")
         self._journal = Journal()
         self.status = self._snapshot(time.monotonic())
@@ -91,6 +94,7 @@ class Launcher:
             environment.pod_ip, environment.launcher_port, status=lambda: self.status, metrics=self._metrics_text
         )
         server.start()
+        self._accelerators.start()
         if environment.group_size > 1:
             self._health = Health(environment, Group(environment))
         if restart.mark(environment.pod_uid):
@@ -345,6 +349,7 @@ class Launcher:
         more = [
             *status_metrics.lines(said, time.time(), restarted_in_place=restarted),
             *preflight_metrics.lines(status.preflight),
+            *accelerators.lines(self._accelerators.readings(time.monotonic())),
         ]
         return metrics.text(info=info, stage=status.stage, engine_healthy=status.engine_healthy, queue=queue, more=more)
 
