@@ -23,6 +23,7 @@ LIMIT_SECONDS: Final = 5.0
 _PERCENT: Final = 60
 _STREAMS: Final = 4
 _TOKENS: Final = 2000
+_REHEARSED_TOKENS: Final = 900
 _ENGINE: Final = r"EngineCore"
 _RANK: Final = r"Worker"
 _LEFT_SECONDS: Final = 15.0
@@ -108,6 +109,7 @@ class Stage:
         cluster = resource(layout, machine, model, engine={"config": config}, health={"stallSeconds": STALL_SECONDS})
         self.group = Group(layout, machine, cluster, network=33, folder=folder)
         self._machine = machine
+        self._tokens = _REHEARSED_TOKENS if machine.rehearsal else _TOKENS
         self._before = machine.used()
         self._report = report
 
@@ -146,7 +148,7 @@ class Stage:
 
     def _one(self, drill: Drill) -> Obj:
         group = self.group
-        streams = [group.stream(_TOKENS) for _ in range(_STREAMS)]
+        streams = [group.stream(self._tokens) for _ in range(_STREAMS)]
         time.sleep(2.0)
         group.remember()
         probe = Probe(group)

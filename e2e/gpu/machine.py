@@ -64,7 +64,14 @@ def described(machine: Machine) -> dict[str, Any]:
         "processors": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "torch": importlib.metadata.version("torch"),
-        "vllm": importlib.metadata.version("vllm"),
+        "torch": _version("torch"),
+        "vllm": _version("vllm"),
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
