@@ -25,12 +25,17 @@ if __name__ == "__main__":
 class Bare:
     """A started engine, one process tree for each pod of the layout."""
 
-    def __init__(self, layout: Layout, machine: Machine, folder: Path, *, network: int, settings: list[str]) -> None:
-        """``settings``: flags beside those of the layout, the same on every node."""
+    def __init__(
+        self, layout: Layout, machine: Machine, folder: Path, *, network: int, settings: list[str], homes: list[Path]
+    ) -> None:
+        """``settings``: flags beside those of the layout, the same on every node. ``homes``: of each node, which may
+        hold what an engine with the same settings has compiled.
+        """
         self._layout = layout
         self._machine = machine
         self._folder = folder
         self._settings = settings
+        self._homes = homes
         self.addresses = [f"127.0.{network}.{index + 1}" for index in range(layout.pods)]
         self.port, self._master, self._replicas = free_port(), free_port(), free_port()
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -47,7 +52,7 @@ class Bare:
             folder.mkdir(exist_ok=True)
             shown = ",".join(str(index * per_pod + local) for local in range(per_pod))
             network = {"NCCL_SOCKET_IFNAME": "=lo", "GLOO_SOCKET_IFNAME": "lo"} if self._layout.pods > 1 else {}
-            environment = {**os.environ, **network, "VLLM_HOST_IP": address, "HOME": str(folder / "home")}
+            environment = {**os.environ, **network, "VLLM_HOST_IP": address, "HOME": str(self._homes[index])}
             environment |= {"TMPDIR": str(folder)}
             environment |= {} if self._machine.rehearsal else {"CUDA_VISIBLE_DEVICES": shown}
             with (folder / "output").open("wb") as output:

@@ -109,7 +109,9 @@ def compare(layout: Layout, machine: Machine, model: Path, *, prompts: int, time
             """When the launcher's engine has looked how much memory is free."""
             room = memory.room_reported(group)
             if not bare and (room is not None or machine.rehearsal):
-                bare.append(Bare(layout, machine, folder / "bare", network=32, settings=_settings(machine, room)))
+                homes = [group.folder(index) / "home" for index in range(layout.pods)]
+                settings = _settings(machine, room)
+                bare.append(Bare(layout, machine, folder / "bare", network=32, settings=settings, homes=homes))
                 bare[0].start(model)
 
         launcher_ready = group.wait_ready(poll=start_bare)

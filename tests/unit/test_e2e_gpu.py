@@ -45,7 +45,7 @@ def flags(words: list[str]) -> dict[str, str]:
 def test_the_launcher_takes_what_each_pod_is_told_and_bare_vllm_gets_the_same_ranks(
     layout: shapes.Layout, tmp_path: Path
 ) -> None:
-    by_hand = bare.Bare(layout, machine(tmp_path), tmp_path / "bare", network=32, settings=[])
+    by_hand = bare.Bare(layout, machine(tmp_path), tmp_path / "bare", network=32, settings=[], homes=[])
     shown = []
     for index in range(layout.pods):
         variables = told(layout, tmp_path, index)
