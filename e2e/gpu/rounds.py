@@ -1,4 +1,5 @@
-"""``vllm bench serve`` again and again in one process: ``python rounds.py``, one JSON list of its arguments a line.
+"""``vllm bench serve`` again and again in one process: ``python -m e2e.gpu.rounds``, a JSON list of its
+arguments a line.
 
 Importing the engine takes longer than a round. Answers are lines that begin with ``@`` and hold the path of the result,
 or the error; everything else on the output is what the benchmark prints.

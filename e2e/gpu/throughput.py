@@ -48,7 +48,7 @@ class Bench:
         self._sizes = ("32", "16") if rehearsal else ("512", "128")
         with (folder / "errors").open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("rounds.py"))],
+                [sys.executable, "-m", "e2e.gpu.rounds"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

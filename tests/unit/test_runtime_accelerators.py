@@ -45,7 +45,7 @@ class Nvml:
 
     def nvmlDeviceGetUtilizationRates(self, handle: Any, used: Any) -> int:
         if self.over.is_set():
-            raise SystemExit
+            threading.Event().wait()  # the thread has no end of its own, and goes with the process
         used._obj.gpu = handle.value - 64
         return self._code("utilization")
 
