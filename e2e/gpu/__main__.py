@@ -115,6 +115,7 @@ class Run:
         wanted = [drill for drill in drills.of_layout(layout) if not self._only or drill.name in self._only]
         try:
             stage.run(wanted, left=self.left, needs=_SECONDS_OF_A_DRILL)
+            self._results.add("memory", f"{layout.name}, {part}", stage.memory())
         except Exception as error:  # noqa: BLE001 - recorded as failed, and the other parts go on
             traceback.print_exc()
             self._results.add(

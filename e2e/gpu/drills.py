@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from e2e.gpu import processes
+from e2e.gpu import memory, processes
 from e2e.gpu.machine import Machine
 from e2e.gpu.pods import Group, resource
 from e2e.gpu.shapes import Layout
@@ -108,6 +108,8 @@ class Stage:
         config = {"gpuMemoryPercent": _PERCENT, "enforceEager": True}
         cluster = resource(layout, machine, model, engine={"config": config}, health={"stallSeconds": STALL_SECONDS})
         self.group = Group(layout, machine, cluster, network=33, folder=folder)
+        self._cluster = cluster
+        self._model = model
         self._machine = machine
         self._tokens = _REHEARSED_TOKENS if machine.rehearsal else _TOKENS
         self._before = machine.used()
@@ -122,6 +124,10 @@ class Stage:
         if code != OK:
             raise RuntimeError(f"a ready group answers {code}: {text[:500]}")
         return round(time.monotonic() - began, 1)
+
+    def memory(self) -> Obj:
+        """The plan's estimate against what the engines of the last start have said."""
+        return memory.compare(self._cluster, self._model, self.group, self._machine)
 
     def _complete(self) -> tuple[int, str]:
         url = f"http://{self.group.addresses[0]}:{self.group.engine_port}/v1/completions"

@@ -23,12 +23,13 @@ def figures(results: Obj) -> str:
 
 
 def _machines(results: Obj) -> Iterator[str]:
+    times: dict[str, list[str]] = {}
     for each in results.get("machine", {}).values():
         devices = "; ".join(dict.fromkeys(each["devices"])) or "no device"
-        yield (
-            f"Run at {each['at']}: {len(each['devices'])} x {devices} (driver), vLLM {each['vllm']},"
-            f" torch {each['torch']}, Python {each['python']}."
-        )
+        python = f"torch {each['torch']}, Python {each['python']}, Linux {each['kernel']}"
+        times.setdefault(f"{len(each['devices'])} x {devices} (driver), {python}", []).append(each["at"])
+    for machine, began in times.items():
+        yield f"{machine}. Runs begun at {', '.join(began)}."
     yield ""
 
 
@@ -57,8 +58,9 @@ def _memory(results: Obj) -> Iterator[str]:
     yield from ("### Memory of a rank, planned and reported", "")
     yield "| layout | stage | weights planned, GiB | reported | off | room for KV planned, GiB | reported | off |"
     yield "|---|---|---|---|---|---|---|---|"
-    for name, each in _ran(results, "throughput"):
-        for stage in each.get("memory", {}).get("stages", []):
+    found = [(name, each.get("memory", {})) for name, each in _ran(results, "throughput")]
+    for name, each in [*found, *_ran(results, "memory")]:
+        for stage in each.get("stages", []):
             cells = [str(stage["stage"])]
             for kind in ("weights", "room"):
                 cells += [str(stage[f"{kind}_planned_gib"]), _several(stage[f"{kind}_reported_gib"])]
