@@ -177,7 +177,7 @@ class Stage:
             "probe_said": probe.reason,
             "launchers_ended_seconds": ended,
             "exit_codes": codes,
-            "first_cause": cause,
+            "first_cause": None if cause is None else {key: cause[key] for key in cause if key != "log"},
             "first_cause_right": right,
             **leftover,
             "streams_told_of_it": f"{len(cut)} of {_STREAMS}: {cut[0].fault[:200] if cut else ''}",
