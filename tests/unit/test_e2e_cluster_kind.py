@@ -213,9 +213,7 @@ def test_only_a_cut_zone_is_healed(cluster: KindCluster, commands: Recorder, cut
     assert (delete in commands.ran) is deletes
 
 
-def test_pods_are_split_on_every_node_and_joined_where_they_are_split(
-    cluster: KindCluster, commands: Recorder
-) -> None:
+def test_pods_are_split_on_every_node_and_joined_where_they_are_split(cluster: KindCluster, commands: Recorder) -> None:
     cluster.split_pods(["10.244.1.2"], ["10.244.2.3"])
     nodes = ("trireme-kind-worker", "trireme-kind-worker2", "trireme-kind-worker3")
     assert commands.ran == [f"docker exec --interactive {node} nft -f -" for node in nodes]
