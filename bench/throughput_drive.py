@@ -1,8 +1,8 @@
 """The same engine alone and under the launcher, in turns: ``throughput_drive.py PLAN``, with the engine's Python.
 
 PLAN is JSON: ``runtime`` (the launcher's zipapp, zlib, base64), ``env`` and ``args`` of the one pod as rendered,
-``pairs``, ``requests`` (of each measurement), ``tokens`` (of each answer) and ``at_once``. The last line of the output is
-JSON. One file and no imports but the standard library's, so that it also runs where it is all there is, inside the
+``pairs``, ``requests`` (of each measurement), ``tokens`` (of each answer) and ``at_once``. The last line of the output
+is JSON. One file and no imports but the standard library's, so that it also runs where it is all there is, inside the
 engine's image.
 """
 
@@ -94,7 +94,8 @@ class Engine:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """What the launcher was seen to start, started without it."""
-        assert self._alone is not None
+        if self._alone is None:
+            raise RuntimeError("nothing was started under the launcher yet")
         argv, environment = self._alone
         with self._running(argv, environment, self._port, "/health"):
             yield

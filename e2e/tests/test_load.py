@@ -1,4 +1,4 @@
-"""What is done on purpose to a busy resource costs no request: the drills under load, with a tenth of their requests."""
+"""What is done on purpose to a busy resource costs no request: the drills under load, with fewer requests."""
 
 from __future__ import annotations
 
