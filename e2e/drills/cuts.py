@@ -55,7 +55,7 @@ CUT_DRILLS = (
         "the pods of a group cut off from each other for good",
         _split,
         recreated,
-        Cause(("MemberLost",), 1),
+        Cause(("MemberLost",), None),
         follow=_wait_for_the_end,
         undo=_join,
         limits={"ended_seconds": LOST_SECONDS + 10.0, "recovered_seconds": LOST_SECONDS + 30.0},

@@ -51,10 +51,15 @@ def nothing(_: Scene) -> None:
 
 @dataclass(frozen=True)
 class Cause:
-    """What the first cause must name: words, and a pod by its index in the group."""
+    """What the first cause must name: words, and a pod by its index in the group, where only one can be right."""
 
     words: tuple[str, ...]
-    pod: int
+    pod: int | None
+
+    def wanted(self, group: Sequence[Obj]) -> tuple[str, ...]:
+        """Everything that must stand in it."""
+        named = () if self.pod is None else (str(group[self.pod]["metadata"]["name"]),)
+        return (*self.words, *named)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from e2e import api, stack
 from e2e.api import ApiError, Obj
 from e2e.drills.drill import Cause, Drill, Scene
 from e2e.drills.outcomes import recreated
-from e2e.drills.target import NAMESPACE, WIDE, Engine, Target, available
+from e2e.drills.target import WIDE, Engine, Target, available
 
 REMOVED_AFTER_SECONDS = 60.0
 """After so long a cloud controller has removed the Node object of a machine that is gone."""
@@ -26,7 +26,7 @@ _SYSTEM = (stack.NAMESPACE, "envoy-gateway-system", "lws-system", "kube-system")
 
 
 def clear(target: Target) -> None:
-    """Let the pods of everything else leave the worker's node: it is a group that is to be lost, not the platform.
+    """Let the pods of the platform leave the worker's node: a group is to be lost and nothing else.
 
     Raises RuntimeError when leader and worker share a node.
     """
@@ -35,21 +35,21 @@ def clear(target: Target) -> None:
         raise RuntimeError(f"leader and worker are both on {leader}: the drill needs them on different nodes")
     target.cluster.kubectl("cordon", worker)
     try:
-        for pod in _strangers(target, worker):
+        for pod in _platform(target, worker):
             meta = pod["metadata"]
             target.kube.delete(f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}")
         api.wait_until(
-            lambda: not _strangers(target, worker) and all(available(target.kube, name) for name in _SYSTEM),
+            lambda: not _platform(target, worker) and all(available(target.kube, name) for name in _SYSTEM),
             timeout_seconds=120,
-            what=f"all pods but those of {target.name} to leave {worker}",
+            what=f"the pods of {', '.join(_SYSTEM)} to leave {worker}",
         )
     finally:
         target.cluster.kubectl("uncordon", worker)
 
 
-def _strangers(target: Target, node: str) -> list[Obj]:
+def _platform(target: Target, node: str) -> list[Obj]:
     pods = target.kube.items(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}")
-    return [pod for pod in pods if pod["metadata"]["namespace"] != NAMESPACE]
+    return [pod for pod in pods if pod["metadata"]["namespace"] in _SYSTEM]
 
 
 def _stop(scene: Scene) -> float:
@@ -75,10 +75,11 @@ def _start(scene: Scene) -> None:
 
 
 def _force(target: Target) -> None:
-    """The pods are on the worker's node for as long as nobody deletes them."""
-    clear(target)
+    """The operator gets the right that replacing lost pods takes, and the resource asks for it."""
     stack.install_trireme(target.cluster, switches=("rbac.replaceLostPods=true",))
     target.set_spec(failover={"replaceLostPods": "Force"})
+    target.wait_until_whole()
+    clear(target)
 
 
 def _unforce(scene: Scene) -> None:

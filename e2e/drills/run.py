@@ -75,8 +75,7 @@ def _measure(drill: Drill, target: Target, budget: Budget) -> tuple[Measured, tu
         tape.traffic.stop()
         measured = _read(drill, scene, tape, event, clock)
     whole = found and _is_whole(target)
-    words = (*drill.cause.words, scene.group[drill.cause.pod]["metadata"]["name"]) if drill.cause else ()
-    return replace(measured, whole_again=whole), words
+    return replace(measured, whole_again=whole), drill.cause.wanted(scene.group) if drill.cause else ()
 
 
 def _scene(drill: Drill, target: Target) -> Scene:
