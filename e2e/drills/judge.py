@@ -22,7 +22,8 @@ class Budget:
     """Longest time without any answer: the other zone's share must be answered all the time."""
     ended_seconds: float | None = None
     """When a container of each pod of the group must have ended."""
-    failed: int | None = None
+    failed: float | None = None
+    """Requests, not seconds."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _answers(measured: Measured, budget: Budget, least: int) -> Iterable[str]:
     if measured.requests < least:
         yield f"{measured.requests} requests were sent, at least {least} are needed"
     if budget.failed is not None and measured.failed > budget.failed:
-        yield f"{measured.failed} of {measured.requests} requests failed, at most {budget.failed} may"
+        yield f"{measured.failed} of {measured.requests} requests failed, at most {budget.failed:g} may"
 
 
 def _said(measured: Measured, words: Sequence[str]) -> Iterable[str]:

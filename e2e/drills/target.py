@@ -244,7 +244,7 @@ def manifest(layout: Layout, engine: Engine) -> Obj:
     if engine is Engine.VLLM:
         sample: Obj = yaml.safe_load(_SAMPLE.read_text())
         sample["metadata"] = {"name": layout.name}
-        sample["spec"] |= common | layout.spec
+        sample["spec"] |= common | dict(layout.spec)
         sample["spec"]["model"] |= {"servedName": layout.name}
         return sample
     body = resources.double(layout.name)
