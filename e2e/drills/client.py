@@ -120,4 +120,5 @@ async def send(url: str, host: str, model: str, shape: Shape) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(send(*sys.argv[1:4], Shape(**json.loads(sys.argv[4]))))
+    _URL, _HOST, _MODEL, _SHAPE = sys.argv[1:]
+    asyncio.run(send(_URL, _HOST, _MODEL, Shape(**json.loads(_SHAPE))))
