@@ -56,9 +56,17 @@ def _kill_operator_and_engine(scene: Scene) -> float:
 
 def _hang(scene: Scene) -> float:
     """No step ends any more, as when a rank in a collective operation is frozen."""
-    name = scene.leader["metadata"]["name"]
+    engine = f"/api/v1/namespaces/{NAMESPACE}/pods/{scene.leader['metadata']['name']}:{_ENGINE_PORT}/proxy/double"
+    kube = scene.target.kube
+    # A step that hangs when nothing ran before it is not told by the engine.
+    api.wait_until(
+        lambda: kube.get(f"{engine}/state")["running"],
+        timeout_seconds=30,
+        what="a request to run",
+        interval_seconds=0.05,
+    )
     at = time.monotonic()
-    scene.target.kube.text("POST", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}:{_ENGINE_PORT}/proxy/double/hang")
+    kube.text("POST", f"{engine}/hang")
     return at
 
 
