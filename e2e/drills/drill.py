@@ -87,6 +87,8 @@ class Drill:
     """The requests, where they are not the usual ones."""
     requests: int = 0
     """At least so many."""
+    before: int = 0
+    """At least so many of them are answered before the event, so that long ones run when it comes."""
     leave_others: bool = True
     """Whether every other group must be left alone."""
     needs_operator: bool = True

@@ -146,7 +146,11 @@ def last_failed(requests: Sequence[Request], since: float) -> float | None:
 
 
 def longest_silence(requests: Sequence[Request], since: float) -> float | None:
-    """Most seconds between two good answers after the event, or from it to the first; None without any."""
-    good = sorted(request.ended for request in requests if not request.fault and request.ended >= since)
-    gaps = [later - earlier for earlier, later in pairwise([since, *good])]
-    return round(max(gaps), 2) if gaps else None
+    """Most seconds between two good answers from the event until the last request began; None without any.
+
+    After that only those that take long are answered.
+    """
+    until = max((request.began for request in requests), default=since)
+    good = sorted(request.ended for request in requests if not request.fault and since <= request.ended <= until)
+    gaps = [later - earlier for earlier, later in pairwise([since, *good, until])]
+    return round(max(gaps), 2) if good else None

@@ -18,6 +18,8 @@ FULL_REQUESTS, SHORT_REQUESTS = 5200, 550
 _FULL = Shape(100, stream=True, long_every=400, long_tokens=600)
 """Half of 100 requests a second are streams, and every 400th runs for a minute: 0.1 s a token."""
 _SHORT = Shape(100, stream=True, long_every=100, long_tokens=80)
+_FULL_BEFORE, _SHORT_BEFORE = 1500, 250
+"""Answered before the event: of those that take long, some run in each group by then."""
 _GRACE_SECONDS = 120
 _LAST_GROUP: Group = ("zone-b", 1)
 # A graceful end takes as long as the longest stream; then pods are made again, one group after the other in a rollout.
@@ -72,6 +74,7 @@ def load_drills(*, short: bool) -> tuple[Drill, ...]:
         limits=_LIMITS,
         shape=_SHORT if short else _FULL,
         requests=SHORT_REQUESTS if short else FULL_REQUESTS,
+        before=_SHORT_BEFORE if short else _FULL_BEFORE,
         weight_moves=False,
     )
     one_zone = partial(common, layout=ONE_ZONE, broken=_LAST_GROUP)

@@ -66,11 +66,12 @@ def _measure(drill: Drill, target: Target, budget: Budget) -> tuple[Measured, tu
         stack.callback(drill.undo, scene)
         tape = _record(drill, target, stack)
         _wait_for_steady(tape.traffic)
+        _wait_for_requests(drill, tape.traffic, drill.before)
         clock = time.time()
         event = drill.act(scene)
         drill.follow(scene)
         found = _wait_for_outcome(drill, scene, tape, event, limit=budget.recovered_seconds)
-        _wait_for_requests(drill, tape.traffic)
+        _wait_for_requests(drill, tape.traffic, drill.requests)
         time.sleep(_AFTER_SECONDS)
         tape.traffic.stop()
         measured = _read(drill, scene, tape, event, clock)
@@ -148,14 +149,12 @@ def _wait_for_outcome(drill: Drill, scene: Scene, tape: _Tape, event: float, *, 
     return True
 
 
-def _wait_for_requests(drill: Drill, traffic: Traffic) -> None:
-    """Those that run count too: none is left out."""
+def _wait_for_requests(drill: Drill, traffic: Traffic, count: int) -> None:
+    """Until so many were answered. Raises TimeoutError when that takes far longer than it should."""
     if drill.shape is not None:
-        seconds = drill.requests / drill.shape.per_second
+        seconds = count / drill.shape.per_second
         api.wait_until(
-            lambda: len(traffic.requests) >= drill.requests,
-            timeout_seconds=60 + 2 * seconds,
-            what=f"{drill.requests} requests",
+            lambda: len(traffic.requests) >= count, timeout_seconds=60 + 2 * seconds, what=f"{count} requests"
         )
 
 

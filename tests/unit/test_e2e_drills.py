@@ -262,9 +262,10 @@ def test_the_last_failed_request_is_told_by_when_it_began() -> None:
     assert last_failed(requests[:1], since=2) is None
 
 
-def test_silence_is_measured_between_good_answers_after_the_event() -> None:
-    requests = [Request(0, 1, ""), Request(2, 5, "late"), Request(3, 4, ""), Request(4, 9, ""), Request(4, 10, "")]
-    assert longest_silence(requests, since=2) == 5
+def test_silence_is_measured_between_good_answers_until_the_last_request_began() -> None:
+    requests = [Request(0, 1, ""), Request(2, 5, "late"), Request(3, 4, ""), Request(4, 9, ""), Request(11, 30, "")]
+    assert longest_silence(requests, since=2) == 5, "from 4 to 9; the answer at 30 says nothing of silence"
+    assert longest_silence([*requests, Request(20, 21, "late")], since=2) == 11, "from 9 to 20"
     assert longest_silence(requests[:2], since=2) is None
 
 
