@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import IO, Any, Final
 
 from e2e.gpu import memory, processes
 from e2e.gpu.bare import Bare
@@ -78,7 +78,7 @@ class Bench:
         return {key: found[key] for key in _KEPT if key in found}
 
     @property
-    def _stdin(self) -> TextIO:
+    def _stdin(self) -> IO[str]:
         assert self._process.stdin is not None  # noqa: S101  (it was asked for)
         return self._process.stdin
 
@@ -119,8 +119,8 @@ def compare(layout: Layout, machine: Machine, model: Path, *, prompts: int, time
         bare_ready = bare[0].wait_ready(limit=READY_SECONDS)
         bench.wait()
         sides = {"L": (group.addresses[0], group.engine_port), "B": (bare[0].addresses[0], bare[0].port)}
-        for side in sides.values():
-            bench.measure(*side, max(2, prompts // 4))
+        for address in sides.values():
+            bench.measure(*address, max(2, prompts // 4))
         measured: dict[str, list[Obj]] = {"L": [], "B": []}
         samples: list[str] = []
         for side in _ORDER * times:
