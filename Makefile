@@ -70,7 +70,8 @@ check-launcher-tests:
 	    --junitxml=$(RESULTS)/launchers.xml $(LAUNCHER_TESTS)
 check-generated:
 	$(PART) "generated files are up to date" $(SHELL) -c \
-	    '$(PY) -m trireme_operator.generate --check && $(PY) -m scripts.generate_manifests --check'
+	    '$(PY) -m trireme_operator.generate --check && $(PY) -m scripts.generate_manifests --check && \
+	    $(PY) -m e2e.drills.page --check'
 check-chart:
 	$(PART) "chart (helm lint, helm template)" $(PY) -m scripts.chart
 check-shell:
@@ -109,9 +110,10 @@ campaign: bootstrap ## The property tests for HOURS (default 1), seeded; goes on
 # ---- what is generated -----------------------------------------------------------------------------------
 
 .PHONY: generate
-generate: bootstrap ## Write what is generated: crds/, docs/reference.md, the chart's CRDs, manifests/
+generate: bootstrap ## Write what is generated: crds/, docs/reference.md, docs/drills.md, the chart's CRDs, manifests/
 	@$(PY) -m trireme_operator.generate
 	@$(PY) -m scripts.generate_manifests
+	@$(PY) -m e2e.drills.page
 
 .PHONY: golden
 golden: bootstrap ## Write the expected files of the golden tests anew; look at the difference before committing it

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import create, crowd, latency, metrics_path, operator, report, starting, writes
+from bench import create, crowd, latency, metrics_path, operator, report, starting, throughput, writes
 from bench.audit import AuditLog
 from bench.figures import Figure
 from bench.image import operator as operator_image
@@ -32,6 +32,7 @@ class Part(StrEnum):
     MANY = "many"
     METRICS = "metrics"
     IMAGE = "image"
+    LAUNCHER = "launcher"
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,10 @@ class Sizes:
     restarts: int = 3
     rest_seconds: int = 600
     leaders: int = 1000
+    pairs: int = throughput.FULL_PAIRS
 
 
-QUICK = Sizes(runs=20, answers=20, counted=5, resources=50, starts=3, restarts=2, rest_seconds=20, leaders=50)
+QUICK = Sizes(runs=20, answers=20, counted=5, resources=50, starts=3, restarts=2, rest_seconds=20, leaders=50, pairs=2)
 
 
 KeepFn = Callable[[Figure], None]
@@ -107,6 +109,15 @@ async def image(_: Sizes, keep: KeepFn) -> None:
         keep(await asyncio.to_thread(operator_image))
 
 
+async def launcher(sizes: Sizes, _: KeepFn) -> None:
+    """The data path, with a real engine; it has a file of its own, and decides nothing on processors."""
+    with step(f"vLLM alone and under the launcher, {sizes.pairs} pairs", expected_seconds=70 * sizes.pairs):
+        found = await asyncio.to_thread(throughput.measure, sizes.pairs)
+    throughput.keep(found)
+    low, high = found["confidence_95"]
+    console.print(f"tokens a second under the launcher / alone: {found['ratio']:g} (95 %: {low:g} to {high:g})")
+
+
 @asynccontextmanager
 async def crowded_stage() -> AsyncIterator[Stage]:
     """Audited, as all sides of this comparison are."""
@@ -156,6 +167,7 @@ PARTS: dict[Part, Callable[[Sizes, KeepFn], Coroutine[Any, Any, None]]] = {
     Part.MANY: many,
     Part.METRICS: metrics,
     Part.IMAGE: image,
+    Part.LAUNCHER: launcher,
 }
 
 
@@ -168,13 +180,14 @@ def main(  # noqa: PLR0917 - the options of a command line
     answers: Annotated[int | None, typer.Option(help="Deleted children, and pods made ready.", min=1)] = None,
     resources: Annotated[int | None, typer.Option(help="How many `many` is.", min=1)] = None,
     rest_seconds: Annotated[int | None, typer.Option(help="How long to count at rest.", min=1)] = None,
+    pairs: Annotated[int | None, typer.Option(help="Pairs of vLLM with and without the launcher.", min=2)] = None,
     results: Annotated[Path, typer.Option(help="The file that keeps the figures.")] = report.RESULTS,
 ) -> None:
     """Measure the control plane on an API server and an etcd of its own; keeps what was measured in a file.
 
     Exits with 1 when a figure that was measured in full misses its limit.
     """
-    given = {"runs": runs, "answers": answers, "resources": resources, "rest_seconds": rest_seconds}
+    given = {"runs": runs, "answers": answers, "resources": resources, "rest_seconds": rest_seconds, "pairs": pairs}
     sizes = replace(QUICK if quick else Sizes(), **{key: value for key, value in given.items() if value is not None})
     # An interrupt unwinds everything, so that no server outlives the bench; a plain SIGTERM would not.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

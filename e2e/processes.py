@@ -26,6 +26,11 @@ def of_pod(uid: str) -> list[int]:
     return found
 
 
+def alive(pid: int) -> bool:
+    """Whether the process is there and not only waits to be buried."""
+    return _status(pid, "State")[:1] not in {"", "Z", "X"}
+
+
 def command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -51,6 +56,15 @@ def engine(uid: str) -> int:
         if _status(pid, "PPid") == str(parent):
             return pid
     raise ProcessLookupError(f"the launcher of pod {uid} (process {parent}) has no engine")
+
+
+def rank(uid: str) -> int:
+    """A rank's own process in a pod of vLLM, which names it so. Raises ProcessLookupError when there is none."""
+    for pid in of_pod(uid):
+        if command_line(pid).startswith("VLLM::Worker"):
+            return pid
+    names = ", ".join(filter(None, (command_line(pid)[:40].strip() for pid in of_pod(uid))))
+    raise ProcessLookupError(f"no rank's process in pod {uid}, only: {names}")
 
 
 def _number_inside(pid: int) -> int:

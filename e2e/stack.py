@@ -45,10 +45,16 @@ def load(cluster: Cluster, *targets: str, nodes: tuple[str, ...] = ()) -> None:
 
 
 def install_trireme(
-    cluster: Cluster, *, chart: Path = CHART, operator: Path | None = None, values: tuple[str, ...] = ()
+    cluster: Cluster,
+    *,
+    chart: Path = CHART,
+    operator: Path | None = None,
+    values: tuple[str, ...] = (),
+    switches: tuple[str, ...] = (),
 ) -> None:
     """``helm upgrade --install`` of the chart with the images built here, under Pod Security ``restricted``.
 
+    ``values`` are text, ``switches`` numbers or booleans, each ``KEY=VALUE``.
     For an earlier release: its ``chart``, and the archive of its ``operator``, which must be on the nodes.
     """
     with step("install Trireme with Helm", expected_seconds=15):
@@ -61,6 +67,7 @@ def install_trireme(
         build = (operator or images.build("operator")["operator"]).parent.name
         wanted = ("image.tag=dev", "launcher.image.tag=dev", f"podAnnotations.trireme\\.dev/build={build}", *values)
         flags = [item for value in wanted for item in ("--set-string", value)]
+        flags += [item for switch in switches for item in ("--set", switch)]
         release.helm("upgrade", "--install", release.name, str(chart), "--wait", "--timeout", "120s", *flags)
 
 

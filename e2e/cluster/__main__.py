@@ -21,7 +21,9 @@ app = typer.Typer(help="The project's own Kubernetes cluster; no other is ever t
 node_app = typer.Typer(help="Let a node die, and bring it back.", no_args_is_help=True)
 zone_app = typer.Typer(help="Cut a zone off the network, and heal it.", no_args_is_help=True)
 app.add_typer(node_app, name="node")
+pods_app = typer.Typer(help="Keep two pods apart, and join them.", no_args_is_help=True)
 app.add_typer(zone_app, name="zone")
+app.add_typer(pods_app, name="pods")
 
 Words = Annotated[list[str], typer.Argument(help="What is passed on.")]
 
@@ -103,6 +105,18 @@ def zone_cut(name: str) -> None:
 def zone_heal(name: str) -> None:
     """Undo a cut."""
     choose().heal_zone(name)
+
+
+@pods_app.command("split")
+def pods_split(one: str, other: str) -> None:
+    """Drop everything between two pods' addresses."""
+    choose().split_pods([one], [other])
+
+
+@pods_app.command("join")
+def pods_join() -> None:
+    """Undo a split."""
+    choose().join_pods()
 
 
 def _become(argv: list[str]) -> None:

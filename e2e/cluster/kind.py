@@ -12,7 +12,7 @@ from typing import Protocol
 
 from e2e import cache
 from e2e.cluster import context, image_store, nodes_status
-from e2e.cluster.network import cut_rules, cut_table, dropped_in
+from e2e.cluster.network import SPLIT_TABLE, cut_rules, cut_table, dropped_in, split_rules
 from e2e.cluster.provider import ZONES, ClusterStatus, require_node, require_zone
 from e2e.host import CommandError, run
 from e2e.progress import step
@@ -49,6 +49,7 @@ class KindCluster:
             self._create()
         for zone in ZONES.values():
             self.heal_zone(zone)
+        self.join_pods()
         for node in ZONES:
             self._run(["docker", "start", self._containers[node]])
         self._write_kubeconfig()
@@ -118,6 +119,16 @@ class KindCluster:
             if self._cut(node, zone):
                 self._inside(node, "nft", "delete", "table", "inet", cut_table(zone))
 
+    def split_pods(self, one: Sequence[str], other: Sequence[str]) -> None:
+        rules = split_rules(one, other)
+        for node in ZONES:
+            self._inside(node, "nft", "-f", "-", text=rules)
+
+    def join_pods(self) -> None:
+        for node in ZONES:
+            if SPLIT_TABLE in self._tables(node).split():
+                self._inside(node, "nft", "delete", "table", "inet", SPLIT_TABLE)
+
     @property
     def _directory(self) -> Path:
         return cache.root() / "clusters" / self.name
@@ -153,10 +164,13 @@ class KindCluster:
         return self._run(["docker", "exec", "--interactive", self._containers[node], *words], input=text)
 
     def _cut(self, node: str, zone: str) -> bool:
+        return zone in dropped_in(self._tables(node))
+
+    def _tables(self, node: str) -> str:
         try:
-            return zone in dropped_in(self._inside(node, "nft", "list", "tables"))
+            return self._inside(node, "nft", "list", "tables")
         except CommandError:  # the container is stopped, and rules go with its network
-            return False
+            return ""
 
     def _images(self, container: str) -> dict[str, str]:
         ctr = ["ctr", f"--namespace={image_store.NAMESPACE}", "images", "list"]

@@ -170,6 +170,12 @@ class LocalCluster:
         require_zone(zone)
         self.network.heal(zone)
 
+    def split_pods(self, one: Sequence[str], other: Sequence[str]) -> None:
+        self.network.split(one, other)
+
+    def join_pods(self) -> None:
+        self.network.join()
+
     @property
     def _run(self) -> Path:
         return Path("/run") / self.name
@@ -185,6 +191,7 @@ class LocalCluster:
     def _start_nodes(self) -> None:
         for zone in self.network.cut_zones():
             self.network.heal(zone)
+        self.network.join()
         with step("nodes", expected_seconds=12):
             kube_proxy(
                 self.plane,

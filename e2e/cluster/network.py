@@ -30,6 +30,8 @@ DNS_ADDRESS = "10.92.0.10"
 _NAMESPACES = Path("/run/netns")
 _NODE_LINK = "eth0"
 _CUT = "trireme-cut-"
+SPLIT_TABLE = "trireme-split"
+"""The nftables table that keeps pods apart; not one of those that cut a zone or a node off."""
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,29 @@ class Network:
         """Undo ``unplug``; does nothing to a node that is plugged in."""
         self._pass(node)
 
+    def split(self, one: Sequence[str], other: Sequence[str]) -> None:
+        """Drop everything between two sets of pods' addresses, wherever they are; in place of what was split before."""
+        rules = split_rules(one, other)
+        for enter in self._present():
+            run([*enter, "nft", "-f", "-"], input=rules)
+
+    def join(self) -> None:
+        """Undo ``split``; does nothing when nothing is split."""
+        for enter in self._present():
+            if SPLIT_TABLE in run([*enter, "nft", "list", "tables"]).split():
+                run([*enter, "nft", "delete", "table", "inet", SPLIT_TABLE])
+
     def cut_zones(self) -> list[str]:
         """The zones that are cut."""
         dropped = self._dropped()
         return sorted({node.zone for node in self.nodes} & dropped)
+
+    def _present(self) -> list[list[str]]:
+        """Words that run a program in each namespace that is there; every packet between pods is routed in one."""
+        there = set(self.existing())
+        return [
+            self.enter(node) for node in (None, *(each.node for each in self.nodes)) if self.namespace(node) in there
+        ]
 
     def _drop(self, what: str, links: Sequence[str]) -> None:
         run([*self.enter(), "nft", "-f", "-"], input=cut_rules(what, links))
@@ -215,6 +236,24 @@ def cut_rules(what: str, links: Sequence[str]) -> str:
 
     chains = chain("input", incoming) + chain("output", outgoing) + chain("forward", incoming, outgoing)
     return f"{table}\ndelete {table}\n{table} {{\n{chains}}}\n"
+
+
+def split_rules(one: Sequence[str], other: Sequence[str]) -> str:
+    """The nftables script that drops what is routed between two sets of addresses, either way.
+
+    Running it again changes nothing.
+
+    Raises:
+        ValueError: a set is empty.
+
+    """
+    if not one or not other:
+        raise ValueError("nothing to keep apart: each side needs an address")
+    table = f"table inet {SPLIT_TABLE}"
+    here, there = (f"{{ {', '.join(each)} }}" for each in (one, other))
+    chain = "type filter hook forward priority -10; policy accept"
+    there_and_back = f"ip saddr {here} ip daddr {there} drop; ip saddr {there} ip daddr {here} drop"
+    return f"{table}\ndelete {table}\n{table} {{\n  chain forward {{ {chain}; {there_and_back}; }}\n}}\n"
 
 
 def cut_table(what: str) -> str:

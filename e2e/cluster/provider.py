@@ -78,6 +78,12 @@ class Cluster(Protocol):
     def heal_zone(self, zone: str) -> None:
         """Undo ``cut_zone``."""
 
+    def split_pods(self, one: Sequence[str], other: Sequence[str]) -> None:
+        """Drop everything between two sets of pods' addresses; each side reaches all the rest."""
+
+    def join_pods(self) -> None:
+        """Undo ``split_pods``; does nothing when nothing is split."""
+
 
 def require_node(node: str) -> None:
     """Raise ClusterError unless ``node`` is one of ZONES."""

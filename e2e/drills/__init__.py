@@ -1,1 +1,1 @@
-"""Drills: a running model is broken on purpose, under traffic, and what follows is measured."""
+"""Drills: a served model is broken on purpose, or maintained, under traffic, and what follows is measured."""

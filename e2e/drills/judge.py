@@ -12,14 +12,18 @@ from e2e.drills.traffic import Request
 
 @dataclass(frozen=True)
 class Budget:
-    """Most seconds after the event that each may take; None is without a limit."""
+    """Most seconds after the event that each may take, and most requests that may fail; None is without a limit."""
 
-    out_of_rotation_seconds: float = 5.0
+    out_of_rotation_seconds: float | None = 5.0
     recovered_seconds: float | None = 30.0
     last_failed_seconds: float | None = 8.0
     """When the last request that failed may have begun: by then the gateway sends everything to the other zone."""
     longest_silence_seconds: float | None = 3.0
     """Longest time without any answer: the other zone's share must be answered all the time."""
+    ended_seconds: float | None = None
+    """When a container of each pod of the group must have ended."""
+    failed: float | None = None
+    """Requests, not seconds."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,17 @@ class Measured:
     last_failed_seconds: float | None = None
     longest_silence_seconds: float | None = None
     """Not counted from the event: the longest time between two good answers after it."""
+    ended_seconds: float | None = None
     weight_moved_seconds: float | None = None
+    node_lost_seconds: float | None = None
+    """When the resource's status said NodeLost."""
     whole_again: bool = False
     """Ready again in the resource's own status, within the limit."""
     first_cause: str = ""
     """As the resource's status said it, or the pod's own termination message where the status did not."""
     cause_in_status: bool = False
-    other_zone: str = ""
-    """What happened to the other zone; empty when its group was ready all the time."""
+    others: str = ""
+    """What happened to other groups; empty when they were ready all the time."""
     faults: tuple[str, ...] = ()
     """How requests failed, each way once."""
 
@@ -64,7 +71,7 @@ class Result:
         """As it stands in ``bench/results/drills.json``."""
         return {
             "drill": self.drill,
-            "engine": self.engine,
+            "engine": str(self.engine),
             "at": self.at,
             **asdict(self.measured),
             "budget": asdict(self.budget),
@@ -73,37 +80,63 @@ class Result:
         }
 
 
-def judge(measured: Measured, budget: Budget, *, cause_words: Iterable[str], weight_must_move: bool) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Must:
+    """What must follow besides the budget."""
+
+    requests: int = 1
+    cause_words: tuple[str, ...] = ()
+    weight_moves: bool = True
+
+
+def judge(measured: Measured, budget: Budget, must: Must) -> tuple[str, ...]:
     """Every way in which ``measured`` is not what was promised, in words."""
     found = [
-        _late("out of rotation", measured.out_of_rotation_seconds, budget.out_of_rotation_seconds),
-        _late("whole group ready again", measured.recovered_seconds, budget.recovered_seconds),
+        *_times(measured, budget),
+        *_answers(measured, budget, must.requests),
+        "" if measured.whole_again else "the resource did not become Ready again",
+        measured.others,
+        *_said(measured, must.cause_words),
     ]
-    last, limit = measured.last_failed_seconds, budget.last_failed_seconds
-    if last is not None and limit is not None and last > limit:
-        found.append(f"a request that began {last:.1f} s after the event failed, none may after {limit:g} s")
-    silence, limit = measured.longest_silence_seconds, budget.longest_silence_seconds
-    if limit is not None and (silence is None or silence > limit):
-        text = "never" if silence is None else f"not for {silence:.1f} s"
-        found.append(f"requests were {text} answered, the longest silence may be {limit:g} s")
-    if measured.requests == 0:
-        found.append("no request was sent")
-    if not measured.whole_again:
-        found.append("the resource did not become Ready again")
-    if measured.other_zone:
-        found.append(measured.other_zone)
-    if weight_must_move and measured.weight_moved_seconds is None:
+    if must.weight_moves and measured.weight_moved_seconds is None:
         found.append("the HTTPRoute never took the broken zone's weight away")
-    missing = [word for word in cause_words if word not in measured.first_cause]
-    if missing:
-        found.append(f"the first cause does not name {' and '.join(missing)}")
     return tuple(text for text in found if text)
+
+
+def _times(measured: Measured, budget: Budget) -> Iterable[str]:
+    if budget.out_of_rotation_seconds is not None:
+        yield _late("out of rotation", measured.out_of_rotation_seconds, budget.out_of_rotation_seconds)
+    yield _late("whole again", measured.recovered_seconds, budget.recovered_seconds)
+    if budget.ended_seconds is not None:
+        yield _late("every pod's container ended", measured.ended_seconds, budget.ended_seconds)
 
 
 def _late(what: str, seconds: float | None, limit: float | None) -> str:
     if seconds is None:
         return f"{what}: never seen"
     return f"{what} after {seconds:.1f} s, at most {limit:g} s" if limit is not None and seconds > limit else ""
+
+
+def _answers(measured: Measured, budget: Budget, least: int) -> Iterable[str]:
+    last, limit = measured.last_failed_seconds, budget.last_failed_seconds
+    if last is not None and limit is not None and last > limit:
+        yield f"a request that began {last:.1f} s after the event failed, none may after {limit:g} s"
+    silence, limit = measured.longest_silence_seconds, budget.longest_silence_seconds
+    if limit is not None and (silence is None or silence > limit):
+        text = "never" if silence is None else f"not for {silence:.1f} s"
+        yield f"requests were {text} answered, the longest silence may be {limit:g} s"
+    if measured.requests < least:
+        yield f"{measured.requests} requests were sent, at least {least} are needed"
+    if budget.failed is not None and measured.failed > budget.failed:
+        yield f"{measured.failed} of {measured.requests} requests failed, at most {budget.failed:g} may"
+
+
+def _said(measured: Measured, words: Sequence[str]) -> Iterable[str]:
+    missing = [word for word in words if word not in measured.first_cause]
+    if missing:
+        yield f"the first cause does not name {' and '.join(missing)}"
+    if words and not measured.cause_in_status:
+        yield "the resource's status does not tell the first cause"
 
 
 def last_failed(requests: Sequence[Request], since: float) -> float | None:
@@ -113,7 +146,11 @@ def last_failed(requests: Sequence[Request], since: float) -> float | None:
 
 
 def longest_silence(requests: Sequence[Request], since: float) -> float | None:
-    """Most seconds between two good answers after the event, or from it to the first; None without any."""
-    good = sorted(request.ended for request in requests if not request.fault and request.ended >= since)
-    gaps = [later - earlier for earlier, later in pairwise([since, *good])]
-    return round(max(gaps), 2) if gaps else None
+    """Most seconds between two good answers from the event until the last request began; None without any.
+
+    After that only those that take long are answered.
+    """
+    until = max((request.began for request in requests), default=since)
+    good = sorted(request.ended for request in requests if not request.fault and since <= request.ended <= until)
+    gaps = [later - earlier for earlier, later in pairwise([since, *good, until])]
+    return round(max(gaps), 2) if good else None

@@ -4,86 +4,122 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from e2e import api
 from e2e.drills import timeline
-from e2e.drills.events import Drill
-from e2e.drills.judge import Budget, Measured, Result, judge, last_failed, longest_silence
+from e2e.drills.drill import SLOW, Drill, Scene
+from e2e.drills.judge import Budget, Measured, Must, Result, judge, last_failed, longest_silence
 from e2e.drills.record import Recorder
-from e2e.drills.target import BROKEN_ZONE, OTHER_ZONE, Engine, Target
+from e2e.drills.target import Engine, Site, Target
+from e2e.drills.timeline import Pods
 from e2e.drills.traffic import Request, Traffic
 
 _STEADY_SECONDS = 2.0
 _AFTER_SECONDS = 3.0
-_PER_SECOND = {Engine.DOUBLE: 10, Engine.VLLM: 5}
-_BUDGETS = {
-    Engine.DOUBLE: Budget(),
+_NODE_LOST = "NodeLost"
+
+
+def budget_of(drill: Drill, engine: Engine) -> Budget:
+    """What the drill allows with this engine."""
+    budget = replace(Budget(), **drill.limits)
+    if engine is Engine.DOUBLE:
+        return budget
     # How long loading takes is the machine's affair, and requests wait for processors while a model loads.
-    Engine.VLLM: Budget(recovered_seconds=None, longest_silence_seconds=None),
-}
+    return replace(budget, recovered_seconds=None, longest_silence_seconds=None)
 
 
-def run(drill: Drill, target: Target) -> Result:
-    """Bounded in time: waits for at most four minutes and three times the engine's load.
+def run(drill: Drill, site: Site, engine: Engine) -> Result:
+    """Bounded in time: waits for at most its budget, some minutes and three times the engine's load.
 
     A drill that could not be carried out has failed, and says why.
     """
-    budget = _BUDGETS[target.engine]
-    if not drill.needs_operator:
-        # Without the operator a zone keeps its share of requests, as errors, until the kubelet starts it again.
-        budget = replace(budget, last_failed_seconds=None)
+    budget = budget_of(drill, engine)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        measured, words = _measure(drill, target)
-    except (OSError, api.ApiError) as error:
-        return Result(drill.name, target.engine, at, Measured(), budget, (f"the drill was broken off: {error}",))
-    why = judge(measured, budget, cause_words=words, weight_must_move=drill.needs_operator)
-    return Result(drill.name, target.engine, at, measured, budget, why)
+        measured, words = _measure(drill, site.target(drill.layout), budget)
+    except (OSError, RuntimeError, ValueError, api.ApiError) as error:
+        return Result(drill.name, engine, at, Measured(), budget, (f"the drill was broken off: {error}",))
+    must = Must(requests=max(1, drill.requests), cause_words=words, weight_moves=drill.weight_moves)
+    return Result(drill.name, engine, at, measured, budget, judge(measured, budget, must))
 
 
-def _measure(drill: Drill, target: Target) -> tuple[Measured, tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Tape:
+    """Everything that is recorded while a drill runs."""
+
+    traffic: Traffic
+    pods: Recorder
+    status: Recorder
+    routes: Recorder
+
+
+def _measure(drill: Drill, target: Target, budget: Budget) -> tuple[Measured, tuple[str, ...]]:
     """What happened, and the words that its first cause must have."""
     target.wait_until_whole()
-    broken, other = target.group(BROKEN_ZONE), target.group(OTHER_ZONE)
+    target.forget_failures()
+    drill.prepare(target)
+    target.wait_until_whole()
+    scene = _scene(drill, target)
     with ExitStack() as stack:
-        traffic = stack.enter_context(
-            Traffic(target.socket, target.host(), target.name, per_second=_PER_SECOND[target.engine])
-        )
-        pods = stack.enter_context(Recorder(target.kube, target.watch_path("api/v1/pods")))
-        status = stack.enter_context(
-            Recorder(target.kube, target.watch_path("apis/trireme.dev/v1alpha1/inferenceclusters"))
-        )
-        routes = stack.enter_context(
-            Recorder(target.kube, target.watch_path("apis/gateway.networking.k8s.io/v1/httproutes"))
-        )
-        _wait_for_steady(traffic)
-        old, left_alone = _uids(broken), _uids(other)
-        event = drill.act(target, broken)
-        whole = _wait_for_recovery(target, pods, old, event)
+        stack.callback(drill.undo, scene)
+        tape = _record(drill, target, stack)
+        _wait_for_steady(tape.traffic)
+        _wait_for_requests(drill, tape.traffic, drill.before)
+        clock = time.time()
+        event = drill.act(scene)
+        drill.follow(scene)
+        found = _wait_for_outcome(drill, scene, tape, event, limit=budget.recovered_seconds)
+        _wait_for_requests(drill, tape.traffic, drill.requests)
         time.sleep(_AFTER_SECONDS)
-        traffic.stop()
-        said = timeline.said_by_status(status.seen, event)
-        requests = traffic.requests
-        measured = Measured(
-            requests=len(requests),
-            failed=sum(bool(request.fault) for request in requests),
-            out_of_rotation_seconds=_after(
-                event, timeline.out_of_rotation(pods.seen, broken[0]["metadata"]["uid"], event)
-            ),
-            recovered_seconds=_after(event, timeline.recovered(pods.seen, BROKEN_ZONE, old, event)),
-            last_failed_seconds=last_failed(requests, event),
-            longest_silence_seconds=longest_silence(requests, event),
-            weight_moved_seconds=_after(event, timeline.weight_moved(routes.seen, BROKEN_ZONE, event)),
-            whole_again=whole,
-            first_cause=said or timeline.termination(pods.seen, old, event),
-            cause_in_status=bool(said),
-            other_zone=timeline.disturbed(pods.seen, OTHER_ZONE, left_alone, event),
-            faults=_ways(requests),
+        tape.traffic.stop()
+        measured = _read(drill, scene, tape, event, clock)
+    whole = found and _is_whole(target)
+    return replace(measured, whole_again=whole), drill.cause.wanted(scene.group) if drill.cause else ()
+
+
+def _scene(drill: Drill, target: Target) -> Scene:
+    group, every = target.group(drill.broken), target.pods()
+    own = {pod["metadata"]["uid"] for pod in group}
+    others = [pod for pod in every if pod["metadata"]["uid"] not in own] if drill.leave_others else []
+    return Scene(target, tuple(group), Pods.of(every), Pods.of(others))
+
+
+def _record(drill: Drill, target: Target, stack: ExitStack) -> _Tape:
+    shape = drill.shape or SLOW[target.engine]
+    watched = [
+        stack.enter_context(Recorder(target.kube, target.watch_path(path)))
+        for path in (
+            "api/v1/pods",
+            "apis/trireme.dev/v1alpha1/inferenceclusters",
+            "apis/gateway.networking.k8s.io/v1/httproutes",
         )
-    words = (drill.cause[0], broken[drill.cause[1]]["metadata"]["name"]) if drill.cause else ()
-    return measured, words
+    ]
+    traffic = stack.enter_context(Traffic(target.cluster, target.url, target.host(), target.name, shape))
+    return _Tape(traffic, *watched)
+
+
+def _read(drill: Drill, scene: Scene, tape: _Tape, event: float, clock: float) -> Measured:
+    """``clock`` is the time of day of the event, at the latest."""
+    pods, requests = tape.pods.seen, tape.traffic.requests
+    said = timeline.said_by_status(tape.status.seen, drill.broken, clock)
+    leader = scene.leader["metadata"]["uid"]
+    return Measured(
+        requests=len(requests),
+        failed=sum(bool(request.fault) for request in requests),
+        out_of_rotation_seconds=_after(event, timeline.out_of_rotation(pods, leader, event)),
+        recovered_seconds=_after(event, drill.outcome(pods, scene, event)),
+        last_failed_seconds=last_failed(requests, event),
+        longest_silence_seconds=longest_silence(requests, event),
+        ended_seconds=_after(event, timeline.ended(pods, scene.pods, event)),
+        weight_moved_seconds=_after(event, timeline.weight_moved(tape.routes.seen, drill.broken[0], event)),
+        node_lost_seconds=_after(event, timeline.said_reason(tape.status.seen, _NODE_LOST, event)),
+        first_cause=said or timeline.termination(pods, scene.pods.uids, event),
+        cause_in_status=bool(said),
+        others=timeline.disturbed(pods, scene.others, event),
+        faults=_ways(requests),
+    )
 
 
 def _wait_for_steady(traffic: Traffic) -> None:
@@ -100,21 +136,34 @@ def _wait_for_steady(traffic: Traffic) -> None:
         raise TimeoutError(f"{error}; failures: {'; '.join(_ways(traffic.requests)) or 'none'}") from error
 
 
-def _wait_for_recovery(target: Target, pods: Recorder, old: frozenset[str], event: float) -> bool:
+def _wait_for_outcome(drill: Drill, scene: Scene, tape: _Tape, event: float, *, limit: float | None) -> bool:
+    """Longer than the limit allows, so that what is late is measured too."""
     try:
         api.wait_until(
-            lambda: timeline.recovered(pods.seen, BROKEN_ZONE, old, event),
-            timeout_seconds=60 + target.load_seconds,
+            lambda: drill.outcome(tape.pods.seen, scene, event) is not None,
+            timeout_seconds=max(0.0, event + (limit or 0.0) - time.monotonic()) + 60 + scene.target.load_seconds,
             what="the group to be whole again",
         )
-        target.wait_until_whole()
     except TimeoutError:
         return False
     return True
 
 
-def _uids(group: list[api.Obj]) -> frozenset[str]:
-    return frozenset(str(pod["metadata"]["uid"]) for pod in group)
+def _wait_for_requests(drill: Drill, traffic: Traffic, count: int) -> None:
+    """Until so many were answered. Raises TimeoutError when that takes far longer than it should."""
+    if drill.shape is not None:
+        seconds = count / drill.shape.per_second
+        api.wait_until(
+            lambda: len(traffic.requests) >= count, timeout_seconds=60 + 2 * seconds, what=f"{count} requests"
+        )
+
+
+def _is_whole(target: Target) -> bool:
+    try:
+        target.wait_until_whole()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _after(event: float, at: float | None) -> float | None:

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from e2e.api import Obj
 from e2e.drills.record import Seen, states
 
 ZONE = "trireme.dev/zone"
 ROLE = "trireme.dev/role"
+INDEX = "leaderworkerset.sigs.k8s.io/group-index"
+
+Group = tuple[str, int]
+"""A zone and the index of a group in it."""
+
+
+@dataclass(frozen=True)
+class Pods:
+    """Pods as they were at one time: how often containers of each had restarted, by UID."""
+
+    restarts: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, pods: Iterable[Obj]) -> Pods:
+        return cls({str(pod["metadata"]["uid"]): restarts(pod) for pod in pods})
+
+    @property
+    def uids(self) -> frozenset[str]:
+        return frozenset(self.restarts)
 
 
 def is_ready(pod: Obj) -> bool:
@@ -19,9 +40,19 @@ def is_ready(pod: Obj) -> bool:
     return ready and "deletionTimestamp" not in pod["metadata"]
 
 
-def of_zone(pods: Iterable[Obj], zone: str) -> list[Obj]:
-    """The pods of one zone, the leader first."""
-    return sorted((pod for pod in pods if label(pod, ZONE) == zone), key=lambda pod: str(pod["metadata"]["name"]))
+def restarts(pod: Obj) -> int:
+    return sum(each.get("restartCount", 0) for each in pod.get("status", {}).get("containerStatuses", []))
+
+
+def of_group(pods: Iterable[Obj], group: Group) -> list[Obj]:
+    """The pods of one group, the leader first."""
+    wanted = (group[0], str(group[1]))
+    found = [pod for pod in pods if (label(pod, ZONE), label(pod, INDEX)) == wanted]
+    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+
+def group_of(pod: Obj) -> Group:
+    return label(pod, ZONE), int(label(pod, INDEX) or "-1")
 
 
 def label(pod: Obj, key: str) -> str:
@@ -37,26 +68,81 @@ def out_of_rotation(pods: Sequence[Seen], leader_uid: str, since: float) -> floa
     return None
 
 
-def recovered(pods: Sequence[Seen], zone: str, old: frozenset[str], since: float) -> float | None:
-    """When as many pods as before, none of them an old one (by UID), were ready in the zone; None when never."""
+def recreated(pods: Sequence[Seen], group: Group, old: Pods, since: float) -> float | None:
+    """When as many pods as before, none of them an old one (by UID), were ready in the group; None when never."""
     for at, current in states(pods):
-        group = of_zone(current.values(), zone)
-        uids = {pod["metadata"]["uid"] for pod in group}
-        if at >= since and len(group) == len(old) and not uids & old and all(map(is_ready, group)):
+        now = of_group(current.values(), group)
+        if at >= since and _renewed(now, old):
             return at
     return None
 
 
-def disturbed(pods: Sequence[Seen], zone: str, uids: frozenset[str], since: float) -> str:
-    """The first pod of a zone that was to be left alone and was not ready, or was replaced; empty when all was well."""
+def all_recreated(pods: Sequence[Seen], old: Pods, since: float) -> float | None:
+    """The same for all pods of the resource."""
+    for at, current in states(pods):
+        if at >= since and _renewed(list(current.values()), old):
+            return at
+    return None
+
+
+def _renewed(now: Sequence[Obj], old: Pods) -> bool:
+    uids = {pod["metadata"]["uid"] for pod in now}
+    return len(now) == len(old.uids) and not uids & old.uids and all(map(is_ready, now))
+
+
+def returned(pods: Sequence[Seen], old: Pods, since: float) -> float | None:
+    """When all old pods were ready once more after one was not, without a restart of any container; None when never."""
+    was_out = False
     for at, current in states(pods):
         if at < since:
             continue
-        group = of_zone(current.values(), zone)
-        lost = uids - {pod["metadata"]["uid"] for pod in group}
-        unready = [pod["metadata"]["name"] for pod in group if not is_ready(pod)]
-        if lost or unready:
-            return f"{zone}: {', '.join(unready) or 'a pod'} was not ready or gone {at - since:.1f} s after the event"
+        now = [pod for pod in current.values() if pod["metadata"]["uid"] in old.uids]
+        if len(now) != len(old.uids) or any(restarts(pod) != old.restarts[pod["metadata"]["uid"]] for pod in now):
+            return None
+        ready = all(map(is_ready, now))
+        if ready and was_out:
+            return at
+        was_out = was_out or not ready
+    return None
+
+
+def removed(pods: Sequence[Seen], old: Pods, since: float) -> float | None:
+    """When the last of these pods was gone; None while one is there."""
+    for at, current in states(pods):
+        if at >= since and not old.uids & {pod["metadata"]["uid"] for pod in current.values()}:
+            return at
+    return None
+
+
+def ended(pods: Sequence[Seen], old: Pods, since: float) -> float | None:
+    """When a container of each of these pods had ended (or the pod was gone); None when one never did."""
+    first: dict[str, float] = {}
+    for event in pods:
+        uid = str(event.obj["metadata"]["uid"])
+        if event.at >= since and uid in old.uids and (event.kind == "DELETED" or _has_ended(event.obj, old)):
+            first.setdefault(uid, event.at)
+    return max(first.values()) if first.keys() == old.uids else None
+
+
+def _has_ended(pod: Obj, old: Pods) -> bool:
+    statuses = pod.get("status", {}).get("containerStatuses", [])
+    return restarts(pod) > old.restarts[pod["metadata"]["uid"]] or any(
+        "terminated" in each.get("state", {}) for each in statuses
+    )
+
+
+def disturbed(pods: Sequence[Seen], left_alone: Pods, since: float) -> str:
+    """The first pod that was to be left alone and was not ready, or was replaced; empty when all was well."""
+    for at, current in states(pods):
+        if at < since:
+            continue
+        there = {pod["metadata"]["uid"]: pod for pod in current.values()}
+        unready = [
+            pod["metadata"]["name"] for uid, pod in there.items() if uid in left_alone.uids and not is_ready(pod)
+        ]
+        if unready or left_alone.uids - there.keys():
+            who = ", ".join(unready) or "a pod"
+            return f"another group was disturbed: {who} was not ready or gone {at - since:.1f} s after the event"
     return ""
 
 
@@ -68,29 +154,48 @@ def termination(pods: Sequence[Seen], uids: frozenset[str], since: float) -> str
             continue
         for status in event.obj.get("status", {}).get("containerStatuses", []):
             for state in (status.get("state", {}), status.get("lastState", {})):
-                ended = state.get("terminated")
-                if ended and ended.get("exitCode"):
-                    text = f"pod {event.obj['metadata']['name']}: {_ending(ended)}"
-                    found.append((ended.get("finishedAt") or "", order, text))
+                over = state.get("terminated")
+                if over and over.get("exitCode"):
+                    text = f"pod {event.obj['metadata']['name']}: {_ending(over)}"
+                    found.append((over.get("finishedAt") or "", order, text))
     return min(found)[2] if found else ""
 
 
-def _ending(ended: Obj) -> str:
-    code = f"exit code {ended['exitCode']}"
+def _ending(over: Obj) -> str:
+    code = f"exit code {over['exitCode']}"
     try:
-        told = json.loads(ended.get("message") or "")
+        told = json.loads(over.get("message") or "")
         return f"{code}: {told['reason']}: {told['message']}"
     except (ValueError, KeyError, TypeError):
-        return f"{code} ({ended.get('reason') or 'no reason'})"
+        return f"{code} ({over.get('reason') or 'no reason'})"
 
 
-def said_by_status(resources: Sequence[Seen], since: float) -> str:
-    """The first message of a condition that tells how a container ended; empty when the status never did."""
+def said_by_status(resources: Sequence[Seen], group: Group, clock: float) -> str:
+    """The first cause that the status kept of a failure of the group at or after ``clock``; empty when it kept none.
+
+    ``clock`` in seconds since the epoch; the status knows whole seconds, so the second of the event counts too. What is
+    kept is corrected while pods still tell, so the last word counts.
+    """
+    found = ""
     for event in resources:
-        for condition in event.obj.get("status", {}).get("conditions", []):
-            if event.at >= since and "ended with" in condition["message"]:
-                return str(condition["message"])
-    return ""
+        for zone in event.obj.get("status", {}).get("zones", []):
+            for failure in zone.get("failures", []) if zone["name"] == group[0] else ():
+                if failure["group"] == group[1] and _epoch(failure["time"]) >= int(clock):
+                    found = ": ".join(filter(None, (failure["pod"], failure["cause"], failure.get("message"))))
+    return found
+
+
+def _epoch(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+
+
+def said_reason(resources: Sequence[Seen], reason: str, since: float) -> float | None:
+    """When a condition first had this reason; None when none ever did."""
+    for event in resources:
+        conditions = event.obj.get("status", {}).get("conditions", [])
+        if event.at >= since and any(each.get("reason") == reason for each in conditions):
+            return event.at
+    return None
 
 
 def weight_moved(routes: Sequence[Seen], zone: str, since: float) -> float | None:

@@ -1,22 +1,19 @@
-"""A steady stream of small completions through the gateway, each with the time it began and how it ended."""
+"""Requests that flow through the gateway while a drill runs, each with the time it began and how it ended."""
 
 from __future__ import annotations
 
-import http.client
 import json
+import subprocess
+import sys
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from e2e.api import UnixConnection
+from e2e.cluster import Cluster
+from e2e.drills.client import Shape
 
-_AT_ONCE = 64
-_ANSWER_SECONDS = 20.0
-_TOKENS = 4
+_LAST_ANSWERS_SECONDS = 150.0
 
 
 @dataclass(frozen=True)
@@ -29,33 +26,46 @@ class Request:
 
 
 class Traffic:
-    """Requests begin on time whether or not earlier ones were answered, as those of many users do."""
+    """Runs the client in the cluster's network, from the start of its block to the end, and collects what it says."""
 
-    def __init__(self, path: Path, host: str, model: str, *, per_second: int) -> None:
-        """``path`` is a unix socket that leads to the gateway, ``host`` the name its route listens for."""
-        self._path = path
-        self._per_second = per_second
-        self._headers = {"Host": host, "Content-Type": "application/json"}
-        self._body = json.dumps({"model": model, "prompt": "One", "max_tokens": _TOKENS, "temperature": 0})
-        self._over = threading.Event()
-        self._clock = threading.Thread(target=self._send_all, name="drill-traffic", daemon=True)
-        self._local = threading.local()
+    def __init__(self, cluster: Cluster, url: str, host: str, model: str, shape: Shape) -> None:
+        words = (sys.executable, "-m", "e2e.drills.client", url, host, model, shape.as_text())
+        self._process = subprocess.Popen(
+            cluster.command(*words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         self._lock = threading.Lock()
         self._done: list[Request] = []
+        self._said = ""
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read, self._read_errors)]
 
     def __enter__(self) -> Self:
-        self._clock.start()
+        for reader in self._readers:
+            reader.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self._process.kill()
+        self._process.wait()
+        for reader in self._readers:
+            reader.join(timeout=5)
 
     def stop(self) -> None:
-        """Begin no more requests, and wait for those that run."""
-        self._over.set()
-        self._clock.join()
+        """Begin no more requests, and wait for those that run.
+
+        Raises RuntimeError when the client has failed or does not end.
+        """
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            status = self._process.wait(_LAST_ANSWERS_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"requests still run {_LAST_ANSWERS_SECONDS:.0f} s after the last began") from None
+        for reader in self._readers:
+            reader.join(timeout=5)
+        if status:
+            raise RuntimeError(f"the client ended with status {status}: {self._said[-2000:]}")
 
     @property
     def requests(self) -> tuple[Request, ...]:
@@ -63,42 +73,12 @@ class Traffic:
         with self._lock:
             return tuple(self._done)
 
-    def _send_all(self) -> None:
-        begin = time.monotonic()
-        count = 0
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            while not self._over.is_set():
-                pool.submit(self._send)
-                count += 1
-                self._over.wait(max(0.0, begin + count / self._per_second - time.monotonic()))
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            began, ended, fault = json.loads(line)
+            with self._lock:
+                self._done.append(Request(began, ended, fault))
 
-    def _send(self) -> None:
-        began = time.monotonic()
-        fault = self._ask()
-        with self._lock:
-            self._done.append(Request(began, time.monotonic(), fault))
-
-    def _ask(self) -> str:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = UnixConnection(self._path, timeout=_ANSWER_SECONDS)
-            self._local.connection = connection
-        try:
-            connection.request("POST", "/v1/completions", self._body, self._headers)
-            response = connection.getresponse()
-            text = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            return f"{type(error).__name__}: {error}"
-        return fault_of(response.status, text)
-
-
-def fault_of(status: int, body: bytes) -> str:
-    """Empty for a completion with text, else what came instead."""
-    shown = body[:200].decode(errors="replace")
-    if status != http.client.OK:
-        return f"status {status}: {shown}"
-    try:
-        return "" if json.loads(body)["choices"][0]["text"] else f"no text in {shown}"
-    except (ValueError, KeyError, IndexError, TypeError):
-        return f"not a completion: {shown}"
+    def _read_errors(self) -> None:
+        for line in self._process.stderr or ():
+            self._said += line

@@ -25,6 +25,7 @@ ORDER = (
     "test_local_cluster",
     "test_autoscaling",
     "test_reconcile",
+    "test_load",  # drains a node of its own pods, too
     "test_disruption",  # drains nodes of its own pods, and moves one to another zone
     "test_upgrade",  # installs another version for a while
     "test_cluster",  # stops nodes and cuts zones

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from trireme_runtime import (
     __version__,
+    accelerators,
     arrival,
     command,
     consent,
@@ -39,6 +40,7 @@ from trireme_runtime.log import say, timestamp
 from trireme_runtime.memory import MemoryWatch, own_cgroup
 from trireme_runtime.network import prepare
 from trireme_runtime.preflight import metrics as preflight_metrics
+from trireme_runtime.rank_watch import RankWatch
 from trireme_runtime.server import Server
 from trireme_runtime.stage import Facts, Journal, Stage
 from trireme_runtime.status import Status
@@ -73,12 +75,15 @@ class Launcher:
         self._gates = Gates(environment, base_command)
         self._consent = consent.of_pod(environment)
         self._memory = MemoryWatch(own_cgroup())
+        self._rank_watch = RankWatch()
         self._arrival: Arrival | None = None
         self._ends_at: float | None = None
         self._served = False
         self._terminated_at: float | None = None
         self._kill_at: float | None = None
         self._idle_since: float | None = None
+        first = environment.worker_index * environment.ranks_per_pod
+        self._accelerators = accelerators.of_pod(range(first, first + environment.ranks_per_pod))
         self._facts = Facts(obstacle="the launcher starts")
         self._journal = Journal()
         self.status = self._snapshot(time.monotonic())
@@ -95,6 +100,7 @@ class Launcher:
             ask=self._ask_service,
         )
         server.start()
+        self._accelerators.start()
         if environment.group_size > 1:
             self._health = Health(environment, Group(environment))
         if restart.mark(environment.pod_uid):
@@ -175,7 +181,7 @@ class Launcher:
         # An engine that does not answer for as long as it may take for one step is not only slow.
         limit = max(self._environment.member_lost_seconds, self._environment.stall_seconds)
         suspicion = ends.suspicion(signs, now=now, unhealthy_limit=limit)
-        cause = ends.proof(signs) or self._consent.act_on(suspicion, now)
+        cause = ends.proof(signs) or self._dead_rank(now) or self._consent.act_on(suspicion, now)
         if cause is not None:
             return self.end_with(cause)
         if self._health.engine is not None and self._group is not None and self._group.leader_drains():
@@ -189,6 +195,9 @@ class Launcher:
         self._facts = Facts(engine_running=True, obstacle=obstacle, fetching=fetching, compiling=compiling)
         self._served = self._served or not obstacle
         return None
+
+    def _dead_rank(self, now: float) -> Cause | None:
+        return self._rank_watch.cause(now, () if self._engine is None else tuple(self._engine.tail.lines()))
 
     def _fail(self) -> int:
         """The engine ended outside a drain: whatever its exit code, the pod is over."""
@@ -354,6 +363,7 @@ class Launcher:
         more = [
             *status_metrics.lines(said, time.time(), restarted_in_place=restarted),
             *preflight_metrics.lines(status.preflight),
+            *accelerators.lines(self._accelerators.readings(time.monotonic())),
         ]
         return metrics.text(info=info, stage=status.stage, engine_healthy=status.engine_healthy, queue=queue, more=more)
 

@@ -99,8 +99,8 @@ class Api:
         connection.answer(200, {"object": "list", "data": models})
 
     def _show_metrics(self, connection: Connection) -> None:
-        scheduler = self._scheduler
-        text = self._metrics.text(running=scheduler.running, waiting=scheduler.waiting, kv_usage=scheduler.kv_usage)
+        told = self._scheduler.told
+        text = self._metrics.text(running=told.running, waiting=told.waiting, kv_usage=told.kv_usage)
         connection.answer(200, b"" if self._controls.no_metrics else text, _TEXT)
 
     def _state(self, connection: Connection) -> None:

@@ -41,6 +41,15 @@ class Generation:
     produced: int = 0
 
 
+@dataclass(frozen=True)
+class Told:
+    """What an engine says of itself: as it was when the last step ended, so that all of it stands still in a hang."""
+
+    running: int = 0
+    waiting: int = 0
+    kv_usage: float = 0.0
+
+
 class Scheduler:
     """``broken`` says why no step can be made any more (a dead worker); the first failed step calls ``on_dead``."""
 
@@ -54,6 +63,7 @@ class Scheduler:
         self._timer: asyncio.TimerHandle | None = None
         self._stuck_since: float | None = None
         self._went_idle = asyncio.Event()
+        self.told = Told()
         self.broken = ""
         self.dead = False
 
@@ -101,10 +111,12 @@ class Scheduler:
     def _step(self) -> None:
         started = time.monotonic()
         self._timer = None
-        while self._waiting and len(self._running) < self._max_running:
-            self._admit(self._waiting.popleft(), started)
-        if self._running:
-            self._advance(started)
+        if not self._controls.hang:  # a step that does not end takes up nothing new either
+            while self._waiting and len(self._running) < self._max_running:
+                self._admit(self._waiting.popleft(), started)
+            if self._running:
+                self._advance(started)
+            self.told = Told(self.running, self.waiting, self.kv_usage)
         if self._running or self._waiting:
             delay = max(0.0, started + self._controls.step - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay, self._step)
@@ -119,8 +131,6 @@ class Scheduler:
         self._metrics.histograms["request_queue_time_seconds"].observe(now - generation.arrived)
 
     def _advance(self, now: float) -> None:
-        if self._controls.hang:
-            return
         if self.broken:
             self._advance_broken(now)
             return

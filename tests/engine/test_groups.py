@@ -107,6 +107,14 @@ def replicas_that_answered(said: Any) -> set[str]:
     return {line.partition('engine="')[2].partition('"')[0] for line in finished}
 
 
+def test_two_stages_of_two_ranks_over_two_pods(tmp_path: Path) -> None:
+    said = run(tmp_path, DENSE, {"pipeline": 2, "tensor": 2}, 2, 2)
+    texts = check(said, serving=[True, False], requests=2)
+    assert all(texts)
+    places = [[(rank["pipeline"], rank["tensor"]) for rank in pod["ranks"]] for pod in said["pods"]]
+    assert places == [[(0, 0), (0, 1)], [(1, 0), (1, 1)]]
+
+
 def test_two_replicas_of_a_dense_model_behind_one_leader(tmp_path: Path) -> None:
     said = run(tmp_path, DENSE, {"data": 2}, 1, 6)
     check(said, serving=[True, False], requests=6)

@@ -151,14 +151,29 @@ def test_metrics_count_what_happened(engines: Engines) -> None:
 
 def test_requests_beyond_the_limit_wait(engines: Engines) -> None:
     engine = engines.serving("--max-num-seqs", "2")
-    engine.ask("/double/hang", {})
-    requests = [Background(engine, completion(4)) for _ in range(3)]
+    engine.ask("/double/slow?step_seconds=0.5", {})
+    requests = [Background(engine, completion(8)) for _ in range(3)]
     until(lambda: engine.metric("vllm:num_requests_running") == 2, "two run")
     until(lambda: engine.metric("vllm:num_requests_waiting") == 1, "one waits")
     assert engine.metric("vllm:num_requests_running") == 2
+    engine.ask("/double/slow?step_seconds=0.01", {})
+    for request in requests:
+        request.join()
+        assert request.answer[0] == 200
+
+
+def test_nothing_that_a_hanging_engine_says_of_itself_moves(engines: Engines) -> None:
+    engine = engines.serving()
+    first = Background(engine, completion(100))
+    until(lambda: engine.metric("vllm:num_requests_running") == 1, "one runs")
+    engine.ask("/double/hang", {})
+    before = engine.ask("/metrics")[1]
+    second = Background(engine, completion(4))
+    until(lambda: json.loads(engine.ask("/double/state")[1])["waiting"] == 1, "one more has come")
+    assert engine.ask("/metrics")[1] == before
     assert engine.ask("/health")[0] == 200, "a hanging engine says that it is healthy"
     engine.ask("/double/hang?value=0", {})
-    for request in requests:
+    for request in (first, second):
         request.join()
         assert request.answer[0] == 200
 

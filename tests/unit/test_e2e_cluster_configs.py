@@ -16,7 +16,7 @@ import pytest
 from e2e.cluster import ClusterError, cgroups, dns, files, image_store, mounts, node_configs, nodes_status
 from e2e.cluster.image_store import ImageError
 from e2e.cluster.local import LocalCluster
-from e2e.cluster.network import NodeNetwork, cut_rules, dropped_in, pod_links
+from e2e.cluster.network import NodeNetwork, cut_rules, dropped_in, pod_links, split_rules
 from e2e.cluster.node_configs import NodeDirectories
 from e2e.cluster.pki import KeyPair
 
@@ -90,6 +90,17 @@ def test_a_cut_drops_both_ways_on_every_hook() -> None:
         assert f"type filter hook {hook}" in rules
     assert rules.count('iifname { "node-a", "node-d" } drop') == 2
     assert rules.count('oifname { "node-a", "node-d" } drop') == 2
+
+
+def test_a_split_drops_what_is_routed_between_pods_either_way() -> None:
+    rules = split_rules(["10.91.1.2"], ["10.91.1.3", "10.91.3.2"])
+    assert rules.startswith("table inet trireme-split\ndelete table inet trireme-split\n")
+    assert "type filter hook forward" in rules
+    assert "ip saddr { 10.91.1.2 } ip daddr { 10.91.1.3, 10.91.3.2 } drop" in rules
+    assert "ip saddr { 10.91.1.3, 10.91.3.2 } ip daddr { 10.91.1.2 } drop" in rules
+    assert dropped_in("table inet trireme-split") == set(), "no zone and no node is cut off"
+    with pytest.raises(ValueError, match="each side needs an address"):
+        split_rules(["10.91.1.2"], [])
 
 
 def test_cut_off_is_what_has_a_table_of_ours() -> None:

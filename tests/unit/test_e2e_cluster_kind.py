@@ -213,6 +213,19 @@ def test_only_a_cut_zone_is_healed(cluster: KindCluster, commands: Recorder, cut
     assert (delete in commands.ran) is deletes
 
 
+def test_pods_are_split_on_every_node_and_joined_where_they_are_split(cluster: KindCluster, commands: Recorder) -> None:
+    cluster.split_pods(["10.244.1.2"], ["10.244.2.3"])
+    nodes = ("trireme-kind-worker", "trireme-kind-worker2", "trireme-kind-worker3")
+    assert commands.ran == [f"docker exec --interactive {node} nft -f -" for node in nodes]
+    assert all(rules is not None and "ip saddr { 10.244.1.2 }" in rules for rules in commands.inputs)
+    tables = "table inet trireme-split\ntable ip kube-proxy\n"
+    commands.answers["docker exec --interactive trireme-kind-worker2 nft list tables"] = tables
+    commands.ran.clear()
+    cluster.join_pods()
+    deleted = [line for line in commands.ran if "delete" in line]
+    assert deleted == ["docker exec --interactive trireme-kind-worker2 nft delete table inet trireme-split"]
+
+
 def test_unknown_nodes_and_zones_are_named_with_those_that_exist(cluster: KindCluster) -> None:
     with pytest.raises(ClusterError, match="no node 'node-x': there are node-a, node-b, node-c"):
         cluster.stop_node("node-x")

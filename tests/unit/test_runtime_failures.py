@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,24 @@ def test_an_engine_that_is_killed_ends_its_group_with_the_first_cause(
     if stream is not None:
         stream.join(10)
         assert not stream.is_alive(), "a client is told, too"
+
+
+def test_a_rank_that_is_killed_ends_its_group_before_its_engine_has_noticed(group: Group) -> None:
+    """The double has no ranks: a process that is called as vLLM calls them lives beside it, below the launcher."""
+    rank = f"VLLM::Worker_PP1-{group.engine_port}"
+    starts = f'bash -c "exec -a {rank} sleep 1000" & exec "$0" "$@"'
+    engine = (*DOUBLE, "--host", group.address(1), "--port", str(group.engine_port))
+    pods = [group.start(0), group.start(1, command=("bash", "-c", starts, *engine))]
+    for pod in pods:
+        until(pod.is_ready, f"{pod.address} is ready")
+    subprocess.run(["pkill", "-KILL", "-f", f"^{rank} 1000$"], check=True)
+    until(lambda: is_out(pods[0]), "out of rotation", seconds=OUT_OF_ROTATION_SECONDS)
+    assert [pod.wait(10) for pod in pods] == [1, 1]
+    for pod in pods:
+        cause = pod.first_cause()
+        assert cause["reason"] in {"RankKilled", "RankExited"}
+        assert (cause["pod"], cause["rank"]) == ("g-0-1", 1)
+        assert rank in cause["message"]
 
 
 def test_a_worker_that_is_told_to_end_takes_its_group_through_a_drain(group: Group) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_LIBRARY = "libnvidia-ml.so.1"
+LIBRARY = "libnvidia-ml.so.1"
 _LOST = 15
 _UNCORRECTED = 1
 _VOLATILE = 0
@@ -36,11 +36,13 @@ class Device:
     trouble: str = ""
 
 
-class _Memory(ctypes.Structure):
+class Memory(ctypes.Structure):
+    """nvmlMemory_t, in bytes."""
+
     _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
 
 
-def read(library: str = _LIBRARY) -> list[Device]:
+def read(library: str = LIBRARY) -> list[Device]:
     """All devices that this container has, in the driver's order; raises DriverError and MissingLibraryError."""
     try:
         nvml = ctypes.CDLL(library)
@@ -85,7 +87,7 @@ def _device(nvml: Any, index: int) -> Device:
     if code := nvml.nvmlDeviceGetUUID(handle, uuid, ctypes.c_uint(_TEXT_BYTES)):
         return Device(f"device {index}", trouble=_text(nvml, code))
     name = uuid.value.decode(errors="replace")
-    memory = _Memory()
+    memory = Memory()
     if code := nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)):
         return Device(name, trouble=_text(nvml, code))
     return Device(name, free=memory.free, total=memory.total, trouble=_trouble(nvml, handle))

@@ -1,0 +1,122 @@
+"""Drills that take a machine away: the node of a worker loses its power."""
+
+from __future__ import annotations
+
+import time
+
+from e2e import api, stack
+from e2e.api import ApiError, Obj
+from e2e.drills.drill import Cause, Drill, Scene
+from e2e.drills.outcomes import recreated
+from e2e.drills.target import WIDE, Engine, Target, available
+
+REMOVED_AFTER_SECONDS = 60.0
+"""After so long a cloud controller has removed the Node object of a machine that is gone."""
+
+_COLLECTED_SECONDS = 60.0
+"""Pods of a node that does not exist are collected 40 s after that was first seen, every 20 s (k8s.io/kubernetes
+pkg/controller/podgc)."""
+_LOST_SECONDS = 50.0
+_TOLERATED_SECONDS = 30.0
+_GRACE_SECONDS = 120.0
+_FORCED_SECONDS = 60.0
+_AGAIN_SECONDS = 30.0
+_GROUP = ("zone-a", 0)
+_SYSTEM = (stack.NAMESPACE, "envoy-gateway-system", "lws-system", "kube-system")
+
+
+def clear(target: Target) -> None:
+    """Let the pods of the platform leave the worker's node: a group is to be lost and nothing else.
+
+    Raises RuntimeError when leader and worker share a node.
+    """
+    leader, worker = (str(pod["spec"]["nodeName"]) for pod in target.group(_GROUP))
+    if leader == worker:
+        raise RuntimeError(f"leader and worker are both on {leader}: the drill needs them on different nodes")
+    target.cluster.kubectl("cordon", worker)
+    try:
+        for pod in _platform(target, worker):
+            meta = pod["metadata"]
+            target.kube.delete(f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}")
+        api.wait_until(
+            lambda: not _platform(target, worker) and all(available(target.kube, name) for name in _SYSTEM),
+            timeout_seconds=120,
+            what=f"the pods of {', '.join(_SYSTEM)} to leave {worker}",
+        )
+    finally:
+        target.cluster.kubectl("uncordon", worker)
+
+
+def _platform(target: Target, node: str) -> list[Obj]:
+    pods = target.kube.items(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}")
+    return [pod for pod in pods if pod["metadata"]["namespace"] in _SYSTEM]
+
+
+def _stop(scene: Scene) -> float:
+    at = time.monotonic()
+    scene.target.cluster.stop_node(_node(scene))
+    return at
+
+
+def _node(scene: Scene) -> str:
+    return str(scene.worker["spec"]["nodeName"])
+
+
+def _remove_node(scene: Scene) -> None:
+    time.sleep(REMOVED_AFTER_SECONDS)
+    scene.target.kube.delete(f"/api/v1/nodes/{_node(scene)}")
+
+
+def _start(scene: Scene) -> None:
+    """The machine comes back, as a new Node where its object was removed."""
+    target = scene.target
+    target.cluster.start_node(_node(scene))
+    target.layout.relabel(target.cluster)
+
+
+def _force(target: Target) -> None:
+    """The operator gets the right that replacing lost pods takes, and the resource asks for it."""
+    stack.install_trireme(target.cluster, switches=("rbac.replaceLostPods=true",))
+    target.set_spec(failover={"replaceLostPods": "Force"})
+    target.wait_until_whole()
+    clear(target)
+
+
+def _unforce(scene: Scene) -> None:
+    scene.target.set_spec(failover=None)
+    stack.install_trireme(scene.target.cluster)
+    try:
+        _start(scene)
+    except ApiError as error:
+        raise RuntimeError(f"{_node(scene)} did not come back: {error}") from error
+
+
+NODE_DRILLS = (
+    Drill(
+        "node-stopped",
+        f"a worker's node without power, its Node object removed {REMOVED_AFTER_SECONDS:.0f} s later",
+        _stop,
+        recreated,
+        Cause(("MemberLost",), 1),
+        layout=WIDE,
+        engines=frozenset({Engine.DOUBLE}),
+        prepare=clear,
+        follow=_remove_node,
+        undo=_start,
+        limits={"recovered_seconds": REMOVED_AFTER_SECONDS + _COLLECTED_SECONDS + _AGAIN_SECONDS},
+    ),
+    Drill(
+        "node-stopped-forced",
+        "a worker's node without power, with failover.replaceLostPods: Force",
+        _stop,
+        recreated,
+        Cause(("MemberLost",), 1),
+        layout=WIDE,
+        engines=frozenset({Engine.DOUBLE}),
+        prepare=_force,
+        undo=_unforce,
+        limits={
+            "recovered_seconds": _LOST_SECONDS + _TOLERATED_SECONDS + _GRACE_SECONDS + _FORCED_SECONDS + _AGAIN_SECONDS
+        },
+    ),
+)
