@@ -6,6 +6,7 @@ from typing import Any
 from tests import rule_cases_network as network
 from tests import rule_cases_network_policy as network_policy
 from tests import rule_cases_preflight as preflight
+from tests import rule_cases_signals as signals
 from tests.rule_cases_model import BROKEN as BROKEN_MODEL
 from tests.unit.controller_samples import resource
 
@@ -54,12 +55,13 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("spec.gateway.hostnames[]", {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["10.0.0.1"]}}),
     ("spec.gateway.paths[]", {"gateway": {"parentRefs": [{"name": "g"}], "paths": ["v1"]}}),
     ("spec.autoscaling", {"autoscaling": {**SCALING, "minReplicas": 5}, "resources": REQUESTS}),
-    ("spec.autoscaling.metrics", {"autoscaling": {"maxReplicas": 4, "metrics": {}}}),
+    *signals.BROKEN,
     *(
         (f"spec.autoscaling.behavior.{way}", {"autoscaling": {**SCALING, "behavior": {way: rules}}})
         for way in ("scaleUp", "scaleDown")
         for rules in (
             {"selectPolicy": "Disabled", "stabilizationWindowSeconds": 1},
+            {"selectPolicy": "Disabled", "tolerancePercent": 5},
             {"selectPolicy": "Disabled", "policies": [{"type": "Groups", "value": 1, "periodSeconds": 1}]},
         )
     ),
@@ -85,6 +87,7 @@ BROKEN_UPDATES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 """Where a rule about updates stands, the fields of the spec before, and those after that break it."""
 
 GOOD_UPDATES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    *(({"zones": spec.get("zones", [{"name": "a"}])}, spec) for spec in signals.GOOD),
     ({"health": {}}, {"health": {"memberSilentSeconds": 29, "canary": {"mode": "Disabled"}}}),
     ({"health": {"memberLostSeconds": 4}}, {"health": {"canary": {"mode": "Enabled", "maxTokens": 64}}}),
     ({**_SCALED, "zones": [{"name": "a"}]}, {"zones": [{"name": "a", "replicas": 2}]}),

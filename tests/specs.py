@@ -225,12 +225,70 @@ _SCALING_RULES = fields(
         least=1,
     ),
     selectPolicy=pick(["Max", "Min"], ["Disabled", "max"]),
+    tolerancePercent=pick([None, 0, 5], [-1, 101]),
 )
+_SELECTOR = fields(
+    {},
+    matchLabels=mostly(one([{"a": "b"}, {"a/b": ""}, {}]), one([{"a": "-"}, {"a": None}, {"a": 1}, {"": "b"}]), of=4),
+    matchExpressions=lists(
+        fields(
+            {
+                "key": pick(["a", "a.b/c"], ["", "/a", "a/b/c", "\u00e9", "x" * 318]),
+                "operator": pick(["In", "NotIn", "Exists", "DoesNotExist"], ["in", ""]),
+            },
+            values=lists(pick(["a", ""], SHORT_TEXTS)),
+        )
+    ),
+)
+_SERIES = fields({"matchLabels": pick([{"a": "b"}, {"a/b": ""}], [{"a": "-"}, {"a": None}, {"a": 1}])})
+_METRIC = fields({"name": pick(["m", "queue.length"], ["", ".m", "a/b", "%", "x" * 254])}, selector=_SERIES)
+_AMOUNT = pick(["1", 20, "500m", "1k"], ["0", 0, "0m", "-1", "x"])
+_VALUE = mostly(
+    lambda chance: chance.choice([fields({"value": _AMOUNT}), fields({"averageValue": _AMOUNT})])(chance),
+    fields({}, value=_AMOUNT, averageValue=_AMOUNT),
+    of=8,
+)
+_DESCRIBED = fields({"apiVersion": pick(["v1"], [""]), "kind": pick(["Service"], [""]), "name": pick(["s"], ["a/b"])})
+_BLOCKS: dict[str, Maker] = {
+    "Pods": fields({"metric": _METRIC, "target": fields({"averageValue": _AMOUNT})}),
+    "Object": fields({"describedObject": _DESCRIBED, "metric": _METRIC, "target": _VALUE}),
+    "External": fields({"metric": _METRIC, "target": _VALUE}),
+    "Resource": fields(
+        {
+            "name": pick(["cpu", "memory"], ["gpu"]),
+            "target": fields(
+                {}, averageUtilization=pick([70], [0, 1001]), averageValue=mostly(one([None]), _AMOUNT, of=4)
+            ),
+        },
+        container=pick(["engine", "sidecar"], ["E", ""]),
+    ),
+}
+
+
+def _custom_metric(chance: random.Random) -> Any:
+    kind = chance.choice(list(_BLOCKS))
+    block = kind if chance.randrange(20) else chance.choice(list(_BLOCKS))
+    return {"type": kind, block.lower(): _BLOCKS[block](chance)}
+
+
 _AUTOSCALING = fields(
-    {
-        "maxReplicas": pick([4, 5], [1, 2, 0, 1001]),
-        "metrics": fields({"cpu": pick([70], [0, 1, 1000, 1001])}, memory=pick([80], [0, 1001])),
-    },
+    {"maxReplicas": pick([4, 5], [1, 2, 0, 1001])},
+    metrics=fields(
+        {},
+        queueLength=pick([1, 10], [0, 1_000_001]),
+        cpu=pick([70], [0, 1, 1000, 1001]),
+        memory=pick([80], [0, 1001]),
+    ),
+    customMetrics=mostly(one([None]), lists(_custom_metric, least=1), of=4),
+    source=pick([None, "Auto"], ["Builtin", "PrometheusAdapter", "KEDA", "auto"]),
+    keda=mostly(
+        one([None]),
+        fields(
+            {"serverAddress": pick(["http://a:9090/x"], ["a:9090", "http://", "http://a b"])}, authentication=one(["p"])
+        ),
+        of=4,
+    ),
+    surviveZoneLoss=pick([None, False], [True]),
     minReplicas=pick([1, 2], [0, 3, 5, 1001]),
     behavior=fields({}, scaleUp=_SCALING_RULES, scaleDown=_SCALING_RULES),
 )
@@ -254,19 +312,6 @@ _GATEWAY = fields(
             ["/v1", "/", "/it's", "/a%20"], ["v1", "/a//b", "/a/../b", "/a/.", "/..", "/a%2Fb", "/a b", "/%", "/\u00e9"]
         ),
         least=1,
-    ),
-)
-_SELECTOR = fields(
-    {},
-    matchLabels=mostly(one([{"a": "b"}, {"a/b": ""}, {}]), one([{"a": "-"}, {"a": None}, {"a": 1}, {"": "b"}]), of=4),
-    matchExpressions=lists(
-        fields(
-            {
-                "key": pick(["a", "a.b/c"], ["", "/a", "a/b/c", "\u00e9", "x" * 318]),
-                "operator": pick(["In", "NotIn", "Exists", "DoesNotExist"], ["in", ""]),
-            },
-            values=lists(pick(["a", ""], SHORT_TEXTS)),
-        )
     ),
 )
 _PEERS = lists(

@@ -28,6 +28,11 @@ _FILES = {
         "prometheus-operator",
         "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
     ),
+    "ScaledObject": (
+        "github.com/kedacore/keda/v2",
+        "keda",
+        "config/crd/bases/keda.sh_scaledobjects.yaml",
+    ),
     "HTTPRoute": (
         "sigs.k8s.io/gateway-api",
         "gateway-api",

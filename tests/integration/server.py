@@ -87,6 +87,11 @@ def monitoring_crds() -> list[Obj]:
     ]
 
 
+def keda_crds() -> list[Obj]:
+    folder = module_dir("github.com/kedacore/keda/v2", versions().binaries["keda"])
+    return [_load(folder / "config/crd/bases/keda.sh_scaledobjects.yaml")]
+
+
 @functools.cache
 def _load(file: Path) -> Obj:
     """The C loader: these are megabytes, and the one in Python takes seconds for each."""

@@ -32,6 +32,17 @@ UNSCHEDULED = [{"type": "PodScheduled", "status": "False", "reason": "Unschedula
     ("status", "reason", "stage", "text"),
     [
         pytest.param({"conditions": UNSCHEDULED}, "Unschedulable", Stage.PENDING, "0/3 nodes: no zone", id="no node"),
+        pytest.param(
+            {
+                "conditions": [
+                    {**UNSCHEDULED[0], "message": "0/3 nodes: 2 Insufficient nvidia.com/gpu, 1 Insufficient cpu."}
+                ]
+            },
+            "NoCapacity",
+            Stage.PENDING,
+            "has enough of nvidia.com/gpu, cpu left: 0/3 nodes",
+            id="no room",
+        ),
         pytest.param(waiting("ErrImagePull", "long"), "ImageNotFound", Stage.PENDING, "'nowhere/x:1'", id="image"),
         pytest.param(
             {"conditions": [{**UNSCHEDULED[0], "message": 'persistentvolumeclaim "models" not found'}]},

@@ -41,6 +41,10 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]
+# What KEDA makes the autoscalers of zones from, where spec.autoscaling.source says so.
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [get, list, watch, create, patch, delete]
 # The config.json of a model, in the one ConfigMap that a resource names; none is listed or watched.
 - apiGroups: [""]
   resources: [configmaps]
@@ -77,4 +81,8 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gateways]
   verbs: [get]
+# Who serves the metrics that autoscalers read; what is wrong with that is said in the status.
+- apiGroups: [apiregistration.k8s.io]
+  resources: [apiservices]
+  verbs: [list]
 {{- end -}}

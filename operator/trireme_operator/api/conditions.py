@@ -71,7 +71,9 @@ class Reason(StrEnum):
     IMAGE_NOT_FOUND = "ImageNotFound"
     """An image of a pod can't be pulled."""
     UNSCHEDULABLE = "Unschedulable"
-    """No node takes a pod: none in the zone, or none with what it asks for."""
+    """No node takes a pod: none in the zone, or none that its selectors, tolerations and volumes allow."""
+    NO_CAPACITY = "NoCapacity"
+    """No node that a pod may run on has enough left of a resource; the message names the resource and the zone."""
     SECRET_MISSING = "SecretMissing"  # noqa: S105  (a reason, not a secret)
     """A pod refers to a Secret or ConfigMap that does not exist."""
     POD_FAILING = "PodFailing"
@@ -102,6 +104,10 @@ class Reason(StrEnum):
     """An autoscaler exists and nothing has looked at it yet, or it does not exist yet."""
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     """An autoscaler can't read its metrics; the message is its own."""
+    METRICS_INCOMPLETE = "MetricsIncomplete"
+    """An autoscaler can't read one of several metrics: groups are added, and none is ended."""
+    KEDA_MISSING = "KEDAMissing"
+    """``spec.autoscaling.source`` is ``KEDA`` and KEDA is not installed in the cluster."""
     AUTOSCALER_BLOCKED = "AutoscalerBlocked"
     """An autoscaler can't read or write the number of groups; the message is its own."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from trireme_operator.api.rule import Rule
+from trireme_operator.api.rules_signals import RULES as SIGNAL_RULES
 
 _AUTOSCALED_ZONES = "has(self.autoscaling) && has(self.zones)"
 _LEAST = "(has(z.minReplicas) ? z.minReplicas : self.autoscaling.minReplicas)"
@@ -22,7 +23,8 @@ def _request_rule(name: str) -> Rule:
     return Rule(
         where="spec",
         rule=(
-            f"!has(self.autoscaling) || !has(self.autoscaling.metrics.{name}) || (has(self.resources) &&"
+            f"!has(self.autoscaling) || !has(self.autoscaling.metrics) || !has(self.autoscaling.metrics.{name}) ||"
+            " (has(self.resources) &&"
             f" ({has_request} ? {positive.format(request)} : ({has_limit} && {positive.format(limit)})))"
         ),
         message=(
@@ -38,10 +40,11 @@ def _disabled_rule(direction: str) -> Rule:
         where=f"spec.autoscaling.behavior.{direction}",
         rule=(
             "!has(self.selectPolicy) || self.selectPolicy != 'Disabled' || !(has(self.policies) ||"
-            " has(self.stabilizationWindowSeconds))"
+            " has(self.stabilizationWindowSeconds) || has(self.tolerancePercent))"
         ),
         message=(
-            "selectPolicy Disabled ignores policies and stabilizationWindowSeconds: remove them, or choose Max or Min"
+            "selectPolicy Disabled ignores policies, stabilizationWindowSeconds and tolerancePercent: remove them, or"
+            " choose Max or Min"
         ),
         field=".selectPolicy",
     )
@@ -70,11 +73,7 @@ RULES: Final[tuple[Rule, ...]] = (
         message="minReplicas must not be greater than maxReplicas: raise maxReplicas or lower minReplicas",
         field=".minReplicas",
     ),
-    Rule(
-        where="spec.autoscaling.metrics",
-        rule="has(self.cpu) || has(self.memory)",
-        message="no metric is set: set cpu, memory or both, in percent of the request",
-    ),
+    *SIGNAL_RULES,
     _disabled_rule("scaleUp"),
     _disabled_rule("scaleDown"),
     _request_rule("cpu"),

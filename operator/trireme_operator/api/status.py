@@ -35,6 +35,19 @@ class Condition(Model):
     """The generation of the spec that this was found for."""
 
 
+class ZoneLossStatus(Model):
+    """With `surviveZoneLoss`: what the loss of the zone with the largest weight would leave."""
+
+    zone: Annotated[str, Field(max_length=63)]
+    """The zone with the largest weight."""
+
+    left: Annotated[int, Field(ge=0)]
+    """Groups of the other zones."""
+
+    needed: Annotated[int, Field(ge=0)]
+    """Groups that they would need for the load of all zones, when all work as the targets say."""
+
+
 class PlanStatus(Model):
     """The arithmetic that follows from the spec."""
 
@@ -50,6 +63,25 @@ class PlanStatus(Model):
     total_gpus: Annotated[int, Field(ge=0)]
     """Devices that all groups ask for."""
 
+    zone_loss: ZoneLossStatus | None = None
+    """With `autoscaling.surviveZoneLoss` and two zones that get traffic: what the loss of the largest would leave."""
+
+
+class ScalingDecision(Model):
+    """One change of a zone's number of groups by its autoscaler."""
+
+    time: Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
+    """When."""
+
+    before: Annotated[int, Field(ge=0)]
+    """Groups until then."""
+
+    after: Annotated[int, Field(ge=0)]
+    """Groups asked for since then."""
+
+    queue_length: Annotated[int, Field(ge=0)] | None = None
+    """Requests of each group that the autoscaler saw then; absent where that is no metric of it, or was not known."""
+
 
 class ZoneAutoscaling(Model):
     """What a zone's HorizontalPodAutoscaler last said."""
@@ -63,6 +95,16 @@ class ZoneAutoscaling(Model):
     reason: Annotated[str, Field(max_length=256)]
     """Its own word for what holds it back, such as `TooManyReplicas` (it would want more than maxReplicas),
     `TooFewReplicas` (less than minReplicas) or `FailedGetContainerResourceMetric`; else `ValidMetricFound`."""
+
+    queue_length: Annotated[int, Field(ge=0)] | None = None
+    """Requests of each group that it last saw, on average and rounded up; told anew when it has moved by a fifth of the
+    target. Absent where that is no metric of it, or is not known."""
+
+    last_scaled: Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})] | None = None
+    """When it last changed the number."""
+
+    decisions: Annotated[list[ScalingDecision], Field(max_length=8, json_schema_extra=ATOMIC)] | None = None
+    """Its last changes of the number, the latest first, at most eight."""
 
 
 class StalledGroup(Model):

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from trireme_operator.api import InferenceCluster
+from trireme_operator.api.autoscaling import MetricsSource
 from trireme_operator.api.quantity import PATTERN
 from trireme_operator.api.resource import CPU
-from trireme_operator.cli import plan_settings
+from trireme_operator.cli import plan_scaling, plan_settings
 from trireme_operator.cli.model import ModelConfigOption, fits, memory_data, memory_table, read_model_config
 from trireme_operator.cli.output import Format, fail, out, valid, write
 from trireme_operator.planning import (
@@ -22,6 +23,7 @@ from trireme_operator.planning import (
     ZonePlan,
     pod_ranks,
     revision_name,
+    source_of_metrics,
 )
 from trireme_operator.planning import plan as plan_of
 
@@ -88,6 +90,7 @@ def data(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, Any]:
         "pods": [_pod(pod) for pod in pod_ranks(shape)],
         "accelerator": {"resource": resource, "perGroup": each, "total": each * groups, "most": each * most},
         "engine": plan_settings.data(cluster),
+        "autoscaling": plan_scaling.data(cluster, planned),
         "groups": groups,
         "zones": [_zone(planned, zone) for zone in planned.zones],
         "objects": _objects(cluster, planned),
@@ -142,11 +145,17 @@ def _objects(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, list[
         "ServiceAccount": [planned.service_account_name],
         "ControllerRevision": [revision_name(cluster)],
         "LeaderWorkerSet": [zone.lws_name for zone in planned.zones if zone.regime is not Regime.HELD],
-        "HorizontalPodAutoscaler": [zone.lws_name for zone in planned.zones if zone.regime is Regime.AUTOSCALED],
+        _autoscaler_kind(cluster): [zone.lws_name for zone in planned.zones if zone.regime is Regime.AUTOSCALED],
         "Service": [*services, planned.service_name],
     }
     objects = {kind: found for kind, found in objects.items() if found}
     return objects | ({"HTTPRoute": [planned.route_name]} if cluster.spec.gateway is not None else {})
+
+
+def _autoscaler_kind(cluster: InferenceCluster) -> str:
+    scaling = cluster.spec.autoscaling
+    by_keda = scaling is not None and source_of_metrics(scaling) is MetricsSource.KEDA
+    return "ScaledObject" if by_keda else "HorizontalPodAutoscaler"
 
 
 def _table(console: Console, cluster: InferenceCluster, planned: ClusterPlan) -> None:
@@ -158,6 +167,8 @@ def _table(console: Console, cluster: InferenceCluster, planned: ClusterPlan) ->
     console.print(f"devices of {shown['groups']} groups: {counted}")
     if devices["most"] > devices["total"]:
         console.print(f"devices of all groups that the autoscalers may ask for: {devices['most']}")
+    for line in plan_scaling.lines(shown["autoscaling"]):
+        console.print(line, markup=False)
     console.print(_pods(shown["pods"], ("data", "pipeline", "tensor") if group["data"] > 1 else ("pipeline", "tensor")))
     console.print(plan_settings.table(shown["engine"]))
     zones = Table(

@@ -6,6 +6,7 @@ from the pod itself; no node or Secret is.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -45,6 +46,9 @@ class Cause:
         return self.reason is not Reason.STARTING
 
 
+# The scheduler's plugin NodeResourcesFit (k8s.io/kubernetes v1.36.3, pkg/scheduler/framework/plugins/noderesources).
+_INSUFFICIENT = re.compile(r"Insufficient ([A-Za-z0-9./_-]*[A-Za-z0-9])")
+_MORE_NODES = "add a node with room for it to its zone, or lower spec.resources or spec.accelerator"
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
@@ -87,10 +91,14 @@ def _unscheduled(name: str, status: Mapping[str, Any]) -> Cause | None:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             text = _cut(condition.get("message") or condition.get("reason") or "no node fits")
+            lacking = ", ".join(dict.fromkeys(_INSUFFICIENT.findall(text)))
+            if lacking:
+                said = f"pod {name} can't be scheduled: no node that it may run on has enough of {lacking} left: {text}"
+                return Cause(Stage.PENDING, Reason.NO_CAPACITY, f"{said}; {_MORE_NODES}")
             way_out = (
                 "see that the claim exists in this namespace, is bound, and can be reached from the pod's zone"
                 if "persistentvolumeclaim" in text.lower()
-                else "add a node with room for it to its zone, or lower spec.resources or spec.accelerator"
+                else _MORE_NODES
             )
             return Cause(Stage.PENDING, Reason.UNSCHEDULABLE, f"pod {name} can't be scheduled: {text}; {way_out}")
     return None

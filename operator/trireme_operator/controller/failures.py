@@ -1,4 +1,4 @@
-"""What is remembered of failed groups, and how the status tells it.
+"""What is remembered of a zone's groups, and how the status tells those that failed.
 
 The pods that failed are gone within two seconds: LeaderWorkerSet deletes them. So the first cause is written into an
 annotation of the zone's LeaderWorkerSet as soon as it is seen, by a field manager of its own.
@@ -13,13 +13,23 @@ from trireme_operator.api import Reason
 from trireme_operator.api.labels import ANNOTATION_HISTORY, FIELD_MANAGER_HISTORY
 from trireme_operator.api.pod_overlay import ENGINE
 from trireme_operator.api.status import FailureStatus
+from trireme_operator.controller.autoscaling import last_decision
 from trireme_operator.controller.causes import Cause, Stage
 from trireme_operator.controller.first_cause import failures_of
 from trireme_operator.controller.groups import Group
 from trireme_operator.controller.scope import ChildError, Scope
 from trireme_operator.controller.times import timestamp
 from trireme_operator.kube import LEADER_WORKER_SET, Conflict, KubeError, NotFound, Obj
-from trireme_operator.planning import ClusterPlan, Failure, History, Permit, RestartPolicy, permit
+from trireme_operator.planning import (
+    ClusterPlan,
+    Decision,
+    Failure,
+    History,
+    Permit,
+    RestartPolicy,
+    decide,
+    permit,
+)
 from trireme_operator.planning.history import OOM_KILLED, encode, parse, remember
 from trireme_operator.rendering.engine import PERMIT_URL
 
@@ -47,11 +57,14 @@ class Past:
 
 
 async def keep_pasts(scope: Scope, wanted: ClusterPlan, *, now: int) -> dict[str, Past]:
-    """Write down every failure that is seen and not yet remembered; returns what is remembered, by LeaderWorkerSet."""
+    """Write down what is seen and not yet remembered: failures, and decisions of autoscalers.
+
+    Returns what is remembered, by LeaderWorkerSet.
+    """
     found = {}
     for zone in wanted.zones:
         live = scope.children.get(LEADER_WORKER_SET, zone.lws_name)
-        history = await _keep(scope, live, now) if live is not None else History()
+        history = await _keep(scope, live, now, last_decision(scope, zone)) if live is not None else History()
         asks = live is not None and _asks(live)
         found[zone.lws_name] = Past(zone.lws_name, history, wanted.restarts, now, asks)
     return found
@@ -62,12 +75,14 @@ def recall(live: Obj) -> History:
     return parse((live["metadata"].get("annotations") or {}).get(ANNOTATION_HISTORY))
 
 
-async def _keep(scope: Scope, live: Obj, now: int) -> History:
+async def _keep(scope: Scope, live: Obj, now: int, decision: Decision | None) -> History:
     before = after = recall(live)
     name = live["metadata"]["name"]
     for failure in failures_of(name, (*scope.children.pods, *scope.children.gone)):
         # The clock of a node may be ahead, and a failure without a time happened just now.
         after = remember(after, replace(failure, time=min(failure.time or now, now)))
+    if decision is not None:
+        after = decide(after, decision)
     text = encode(after)
     after = parse(text)  # as the next reconcile will find it
     if after == before or live["metadata"].get("deletionTimestamp"):
@@ -75,8 +90,9 @@ async def _keep(scope: Scope, live: Obj, now: int) -> History:
     metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid")}
     metadata["annotations"] = {ANNOTATION_HISTORY: text}
     kind = LEADER_WORKER_SET
-    last = after.failures[-1]
-    structlog.get_logger().warning("A group failed", child=name, group=last.group, pod=last.pod, cause=last.cause)
+    if after.failures != before.failures:
+        last = after.failures[-1]
+        structlog.get_logger().warning("A group failed", child=name, group=last.group, pod=last.pod, cause=last.cause)
     try:
         applied = await scope.api.apply(
             kind,

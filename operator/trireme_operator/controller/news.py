@@ -35,6 +35,7 @@ class News(NamedTuple):
 _FAILURES = frozenset(
     {
         Reason.IMAGE_NOT_FOUND,
+        Reason.NO_CAPACITY,
         Reason.UNSCHEDULABLE,
         Reason.SECRET_MISSING,
         Reason.POD_FAILING,

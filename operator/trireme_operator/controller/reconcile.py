@@ -12,15 +12,24 @@ from trireme_operator import rendering
 from trireme_operator.api import ConditionType, InferenceCluster, InvalidResource, Reason, parse
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.accepted import Accepted, last_accepted
+from trireme_operator.controller.autoscaling import zone_autoscaling
 from trireme_operator.controller.children import ensure, prune
 from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.failures import Past, keep_pasts, next_try, with_past
 from trireme_operator.controller.first_cause import finished_with
 from trireme_operator.controller.groups import Group, groups_of
 from trireme_operator.controller.lost import next_judgement, replace_lost
+from trireme_operator.controller.metric_apis import MetricApiReader
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
-from trireme_operator.controller.replicas import ensure_replicas, groups_asked_for, groups_draining, release, stays_away
+from trireme_operator.controller.replicas import (
+    ensure_autoscaler,
+    ensure_replicas,
+    groups_asked_for,
+    groups_draining,
+    release,
+    stays_away,
+)
 from trireme_operator.controller.revisions import Template, ensure_revision, prune_revisions, templates
 from trireme_operator.controller.rights import Missing
 from trireme_operator.controller.routes import GatewayReader, read_gateways
@@ -30,7 +39,6 @@ from trireme_operator.controller.status import ZoneView, compute, compute_invali
 from trireme_operator.controller.store import Store
 from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.kube import (
-    HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     LEADER_WORKER_SET,
     NETWORK_POLICY,
@@ -90,6 +98,7 @@ class Reconciler:
         self._api = api
         self._store = store
         self._gateways = GatewayReader(api)
+        self._metrics = MetricApiReader(api)
         self._settings = settings
         self._clock = clock
 
@@ -158,12 +167,13 @@ class Reconciler:
             template = await self._apply(scope, wanted, zones)
             await _prune(scope, wanted)
             gateways = await reading
+            apis = await self._metrics.get() if scope.cluster.spec.autoscaling is not None else None
         finally:
             reading.cancel()
         conditions = Conditions(
             live.get("conditions") or [], generation=scope.cluster.metadata.generation, now=self._clock()
         )
-        status = compute(scope, wanted, zones, gateways, conditions, template=template, refusal=refusal)
+        status = compute(scope, wanted, zones, gateways, conditions, template=template, refusal=refusal, apis=apis)
         await self._write_status(raw, status)
         if scope.errors:
             raise ExceptionGroup("some children failed", [error.error for error in scope.errors])
@@ -204,7 +214,7 @@ async def _ensure_groups(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, temp
         return
     settled = await ensure_replicas(scope, wanted, zone, before)
     if settled and zone.regime is Regime.AUTOSCALED:
-        await ensure(scope, HORIZONTAL_POD_AUTOSCALER, rendering.horizontal_pod_autoscaler(scope.cluster, zone))
+        await ensure_autoscaler(scope, wanted, zone)
 
 
 async def _ensure_set(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, template: Template | None) -> bool:
@@ -250,6 +260,7 @@ def _views(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], live: O
             weighed[zone.name],
             past=pasts[zone.lws_name],
             stalled=stalled(groups[zone.name], heard, before.get(zone.name or "") or {}),
+            autoscaling=zone_autoscaling(scope, zone, pasts[zone.lws_name].history, before.get(zone.name or "") or {}),
             draining=groups_draining(scope, wanted, zone),
         )
         for zone in wanted.zones

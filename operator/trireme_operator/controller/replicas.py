@@ -7,13 +7,15 @@ import structlog
 
 from trireme_operator import rendering
 from trireme_operator.api.labels import FIELD_MANAGER_REPLICAS
-from trireme_operator.controller.children import prune
+from trireme_operator.controller.autoscaling import by_keda, keda_name, live_autoscaler
+from trireme_operator.controller.children import ensure, prune
 from trireme_operator.controller.routes import is_taken_up, weight_of
 from trireme_operator.controller.scope import ChildError, Scope
 from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     LEADER_WORKER_SET,
+    SCALED_OBJECT,
     ApiMissing,
     Conflict,
     KubeError,
@@ -24,9 +26,29 @@ from trireme_operator.planning import ClusterPlan, Regime, Scale, ZonePlan, repl
 
 
 async def release(scope: Scope, wanted: ClusterPlan) -> None:
-    """Delete the autoscalers of zones that have none now, before anything else writes their number of groups."""
-    scaled = {zone.lws_name for zone in wanted.zones if zone.regime is Regime.AUTOSCALED}
-    await prune(scope, HORIZONTAL_POD_AUTOSCALER, frozenset(scaled))
+    """Delete the autoscalers of zones that have none now, before anything else writes their number of groups.
+
+    Those of the other kind go with them. A HorizontalPodAutoscaler that there is stays while KEDA, which is to take
+    its place, is not installed.
+    """
+    scaled = frozenset(zone.lws_name for zone in wanted.zones if zone.regime is Regime.AUTOSCALED)
+    none: frozenset[str] = frozenset()
+    keda = by_keda(scope.cluster)
+    stays = not keda or SCALED_OBJECT in scope.children.missing
+    await prune(scope, HORIZONTAL_POD_AUTOSCALER, scaled if stays else none)
+    await prune(scope, SCALED_OBJECT, scaled if keda else none)
+
+
+async def ensure_autoscaler(scope: Scope, wanted: ClusterPlan, zone: ZonePlan) -> None:
+    """Bring the zone's autoscaler about, once no other one scales the same groups; the event of its end comes back."""
+    keda = by_keda(scope.cluster)
+    other = HORIZONTAL_POD_AUTOSCALER if keda else SCALED_OBJECT
+    if zone.lws_name in scope.before.get(other, ()) and not (keda and SCALED_OBJECT in scope.children.missing):
+        return
+    if not keda and scope.children.get(HORIZONTAL_POD_AUTOSCALER, keda_name(zone)) is not None:
+        return
+    kind = SCALED_OBJECT if keda else HORIZONTAL_POD_AUTOSCALER
+    await ensure(scope, kind, rendering.autoscaler(scope.cluster, wanted, zone))
 
 
 def groups_asked_for(scope: Scope, zone: ZonePlan) -> int:
@@ -90,14 +112,14 @@ async def ensure_replicas(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, bef
 
 
 def _observed(scope: Scope, wanted: ClusterPlan, zone: ZonePlan, live: Obj, before: Obj | None) -> Scale:
-    autoscaler = scope.children.get(HORIZONTAL_POD_AUTOSCALER, zone.lws_name)
+    autoscaler = live_autoscaler(scope, zone)
     # Where autoscalers may not be read, a zone that should have one has perhaps had one for long.
     unknown = HORIZONTAL_POD_AUTOSCALER in scope.children.refused and zone.regime is Regime.AUTOSCALED
     desired = ((autoscaler or {}).get("status") or {}).get("desiredReplicas")
     return Scale(
         replicas=_replicas(live) or 0,
         untouched=(before or live)["metadata"].get("generation") == 1,
-        autoscaler=autoscaler is not None or unknown,
+        autoscaler=autoscaler is not None or unknown or scope.children.get(SCALED_OBJECT, zone.lws_name) is not None,
         desired=desired,
         drained=_is_drained(scope, wanted, zone),
     )

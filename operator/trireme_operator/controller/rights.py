@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from trireme_operator.api.autoscaling import MetricsSource
 from trireme_operator.api.failover import ReplaceLostPods
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.scope import CHILD_KINDS
@@ -25,6 +26,7 @@ from trireme_operator.kube import (
     NETWORK_POLICY,
     POD,
     POD_MONITOR,
+    SCALED_OBJECT,
     Fence,
     Kind,
     KubeError,
@@ -132,6 +134,8 @@ class Rights:
         unused = set() if spec.get("gateway") else {HTTP_ROUTE, GATEWAY}
         if not spec.get("autoscaling"):
             unused.add(HORIZONTAL_POD_AUTOSCALER)
+        if (spec.get("autoscaling") or {}).get("source") != MetricsSource.KEDA:
+            unused.add(SCALED_OBJECT)
         if not spec.get("networkPolicy"):
             unused.add(NETWORK_POLICY)
         if (spec.get("monitoring") or {}).get("podMonitor") == PodMonitorMode.NEVER:

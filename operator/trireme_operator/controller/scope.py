@@ -15,6 +15,7 @@ from trireme_operator.kube import (
     NETWORK_POLICY,
     POD_DISRUPTION_BUDGET,
     POD_MONITOR,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_ACCOUNT,
     ApiError,
@@ -34,10 +35,11 @@ CHILD_KINDS = (
     NETWORK_POLICY,
     POD_MONITOR,
     HORIZONTAL_POD_AUTOSCALER,
+    SCALED_OBJECT,
     HTTP_ROUTE,
 )
 
-OPTIONAL_KINDS = frozenset({HTTP_ROUTE, POD_MONITOR})
+OPTIONAL_KINDS = frozenset({HTTP_ROUTE, POD_MONITOR, SCALED_OBJECT})
 """Kinds of other projects that groups run without."""
 
 
@@ -109,8 +111,14 @@ class Scope:
     settled: bool = False
     may_render: bool = True
     errors: list[ChildError] = field(default_factory=list)
+    before: Mapping[Kind, frozenset[str]] = field(init=False)
+    """The names of the autoscalers, of both kinds, that there were when this reconcile began."""
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _confirmed: bool = False
+
+    def __post_init__(self) -> None:
+        kinds = (HORIZONTAL_POD_AUTOSCALER, SCALED_OBJECT)
+        self.before = {kind: frozenset(self.children.of(kind)) for kind in kinds}
 
     async def confirm(self) -> None:
         """Before a write to a child: the resource as it stands now is asked for, once a reconcile, if it is settled.

@@ -5,16 +5,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from trireme_operator.api import ConditionType, InvalidResource, PlanStatus, Reason, StalledGroup, Status, ZoneStatus
+from trireme_operator.api import (
+    ConditionType,
+    InvalidResource,
+    PlanStatus,
+    Reason,
+    StalledGroup,
+    Status,
+    ZoneAutoscaling,
+    ZoneLossStatus,
+    ZoneStatus,
+)
 from trireme_operator.api.labels import FIELD_MANAGER
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.api.resource import CPU
-from trireme_operator.controller.autoscaling import say_autoscaling, zone_autoscaling
+from trireme_operator.controller.autoscaling import say_autoscaling
 from trireme_operator.controller.causes import Cause, worst
 from trireme_operator.controller.children import NameTakenError
 from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.failures import Past, told
 from trireme_operator.controller.groups import Group
+from trireme_operator.controller.metric_apis import MetricApis
 from trireme_operator.controller.revisions import Template
 from trireme_operator.controller.routes import GatewayKey, url, verdict
 from trireme_operator.controller.scope import ChildError, Scope
@@ -29,7 +40,7 @@ from trireme_operator.kube import (
     KubeApi,
     Obj,
 )
-from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight
+from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight, zone_loss
 
 _ZONE_MESSAGE_LIMIT = 1000
 
@@ -44,6 +55,7 @@ class ZoneView:
     past: Past
     stalled: tuple[StalledGroup, ...] = ()
     """What is said of groups that are not ready, a few of them at most."""
+    autoscaling: ZoneAutoscaling | None = None
     draining: int = 0
     """Groups that are left, though the zone is disabled, until the traffic has moved."""
 
@@ -81,6 +93,7 @@ def compute(
     *,
     template: Template | None,
     refusal: InvalidResource | None = None,
+    apis: MetricApis | None = None,
 ) -> Obj:
     """The status of a resource that is brought about, as it goes to the API server.
 
@@ -94,13 +107,13 @@ def compute(
     _available(zones, conditions)
     _progressing(scope, zones, conditions)
     _routes(scope, plan, gateways, conditions)
-    say_autoscaling(scope, plan, conditions)
+    say_autoscaling(scope, plan, conditions, zones={zone.plan.name: zone.autoscaling for zone in zones}, apis=apis)
     _ready(conditions)
     status = Status(
         observed_generation=scope.cluster.metadata.generation,
         conditions=conditions.all(),
         url=url(scope.cluster, plan, gateways),
-        plan=_plan(scope, plan, groups=sum(zone.asked for zone in zones)),
+        plan=_plan(scope, plan, {zone.plan.name: zone.asked for zone in zones}),
         revision=template.revision if template is not None else None,
         newer_rendering=template.newer if template is not None else None,
         zones=[
@@ -110,7 +123,7 @@ def compute(
                 ready_groups=zone.ready,
                 weight=zone.weight.weight,
                 weight_reason=zone.weight.reason,
-                autoscaling=zone_autoscaling(scope, zone.plan),
+                autoscaling=zone.autoscaling,
                 stalled=list(zone.stalled) or None,
                 failures=told(zone.past),
                 message=zone.message,
@@ -164,14 +177,15 @@ def differs(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return _comparable(live) != _comparable(wanted)
 
 
-def _plan(scope: Scope, plan: ClusterPlan, *, groups: int) -> PlanStatus:
-    ranks = plan.geometry.world_size
+def _plan(scope: Scope, plan: ClusterPlan, groups: Mapping[str | None, int]) -> PlanStatus:
+    ranks, loss = plan.geometry.world_size, zone_loss(scope.cluster, plan, groups)
     devices = 0 if scope.cluster.spec.accelerator.resource == CPU else ranks
     return PlanStatus(
         pods_per_group=plan.geometry.pods,
         ranks_per_group=ranks,
         gpus_per_group=devices,
-        total_gpus=devices * groups,
+        total_gpus=devices * sum(groups.values()),
+        zone_loss=None if loss is None else ZoneLossStatus(zone=loss.zone, left=loss.left, needed=loss.needed),
     )
 
 

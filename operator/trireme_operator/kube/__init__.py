@@ -17,6 +17,7 @@ from trireme_operator.kube.errors import (
 )
 from trireme_operator.kube.fence import Fence, FencedApi, NotLeading
 from trireme_operator.kube.kinds import (
+    API_SERVICE,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     EVENT,
@@ -30,6 +31,7 @@ from trireme_operator.kube.kinds import (
     POD,
     POD_DISRUPTION_BUDGET,
     POD_MONITOR,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
@@ -40,6 +42,7 @@ from trireme_operator.kube.reading import Reading
 from trireme_operator.kube.user import KubeconfigError, UserApi, connect_user
 
 __all__ = [
+    "API_SERVICE",
     "CONFIG_MAP",
     "CONTROLLER_REVISION",
     "EVENT",
@@ -53,6 +56,7 @@ __all__ = [
     "POD",
     "POD_DISRUPTION_BUDGET",
     "POD_MONITOR",
+    "SCALED_OBJECT",
     "SERVICE",
     "SERVICE_ACCOUNT",
     "ApiError",

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from trireme_operator.planning import names
+from trireme_operator.planning.autoscaling import (
+    QUEUE_LENGTH,
+    LargestZone,
+    Targets,
+    ZoneLoss,
+    follows_queue,
+    largest_zone,
+    source_of_metrics,
+    targets,
+    wants_metrics_server,
+    zone_loss,
+)
 from trireme_operator.planning.catalogue import look_up
+from trireme_operator.planning.decisions import Decision, decide, decisions
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.health import HEALTH_DEFAULTS, health_settings
@@ -23,12 +36,15 @@ from trireme_operator.planning.traffic import ZoneWeight, weights
 
 __all__ = [
     "HEALTH_DEFAULTS",
+    "QUEUE_LENGTH",
     "ClusterPlan",
+    "Decision",
     "Difference",
     "EngineSetting",
     "Failure",
     "GroupGeometry",
     "History",
+    "LargestZone",
     "MemoryFit",
     "ModelConfig",
     "ModelFit",
@@ -41,17 +57,23 @@ __all__ = [
     "Scale",
     "Source",
     "SourceKind",
+    "Targets",
     "UnreadableConfigError",
     "Verdict",
+    "ZoneLoss",
     "ZonePlan",
     "ZoneWeight",
+    "decide",
+    "decisions",
     "device_bytes",
     "differences",
     "engine_settings",
+    "follows_queue",
     "geometry",
     "gib",
     "health_settings",
     "inputs_name",
+    "largest_zone",
     "look_up",
     "model_fit",
     "names",
@@ -66,6 +88,10 @@ __all__ = [
     "restored_spec",
     "revision_name",
     "source_of",
+    "source_of_metrics",
+    "targets",
     "template_inputs",
+    "wants_metrics_server",
     "weights",
+    "zone_loss",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from trireme_operator.api import InferenceCluster, InvalidResource, Violation
@@ -32,7 +32,8 @@ class ZonePlan:
     """One zone; ``name`` is None for the pool of a resource without zones.
 
     ``replicas``: groups to have, or with autoscaling to start with; 0 for a zone that is held. ``min_replicas`` and
-    ``max_replicas`` are None unless the zone is autoscaled.
+    ``max_replicas`` are None unless the zone is autoscaled. ``floor``: groups that the zone should have for the sake of
+    others that fail, 0 for none.
     """
 
     name: str | None
@@ -43,6 +44,18 @@ class ZonePlan:
     regime: Regime = Regime.FIXED
     min_replicas: int | None = None
     max_replicas: int | None = None
+    floor: int = 0
+
+    @property
+    def least(self) -> int | None:
+        """Fewest groups that the autoscaler leaves the zone: with the floor, as far as the most allows."""
+        if self.min_replicas is None or self.max_replicas is None:
+            return None
+        return max(self.min_replicas, min(self.floor, self.max_replicas))
+
+    def floored(self, groups: int) -> ZonePlan:
+        """The zone with so many groups as its floor."""
+        return replace(self, floor=groups)
 
     @property
     def base(self) -> int:

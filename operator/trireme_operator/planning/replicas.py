@@ -34,7 +34,8 @@ class Scale:
 def replicas_to_apply(zone: ZonePlan, scale: Scale) -> int | None:
     """The number of groups that we have to write now, or None to leave the number to whoever wrote it.
 
-    - Fixed: the spec's number, unless it stands. Not while an autoscaler exists, which would write its own again.
+    - Fixed: the spec's number, or the zone's floor where that is more, unless it stands. Not while an autoscaler
+      exists, which would write its own again.
     - Held: 0, once no traffic is sent to the zone, and likewise not while an autoscaler exists.
     - Autoscaled: a number to start with where there is none: the zone has no group (it was held, or had been given 0),
       or a new LeaderWorkerSet still has its default. Where the autoscaler of a set that was deleted and made again
@@ -45,7 +46,7 @@ def replicas_to_apply(zone: ZonePlan, scale: Scale) -> int | None:
     elif scale.autoscaler or (zone.regime is Regime.HELD and not scale.drained):
         wanted = None
     else:
-        wanted = zone.replicas
+        wanted = zone.replicas if zone.regime is Regime.HELD else max(zone.replicas, zone.floor)
     return None if wanted == scale.replicas else wanted
 
 

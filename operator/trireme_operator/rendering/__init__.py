@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from trireme_operator.rendering.children import beside_groups, children
-from trireme_operator.rendering.horizontal_pod_autoscaler import horizontal_pod_autoscaler
+from trireme_operator.rendering.children import autoscaler, beside_groups, children
 from trireme_operator.rendering.http_route import http_route
 from trireme_operator.rendering.leader_worker_set import (
     controller_revision,
@@ -23,10 +22,10 @@ from trireme_operator.rendering.settings import Settings
 __all__ = [
     "Settings",
     "accepted_spec",
+    "autoscaler",
     "beside_groups",
     "children",
     "controller_revision",
-    "horizontal_pod_autoscaler",
     "http_route",
     "leader_worker_set",
     "lws_replicas",

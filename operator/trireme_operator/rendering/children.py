@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trireme_operator.api import InferenceCluster
-from trireme_operator.planning import ClusterPlan, Regime, ZoneWeight, revision_name
+from trireme_operator.api.autoscaling import MetricsSource
+from trireme_operator.planning import ClusterPlan, Regime, ZonePlan, ZoneWeight, revision_name, source_of_metrics
 from trireme_operator.rendering.horizontal_pod_autoscaler import horizontal_pod_autoscaler
 from trireme_operator.rendering.http_route import http_route
 from trireme_operator.rendering.leader_worker_set import (
@@ -18,6 +19,7 @@ from trireme_operator.rendering.metadata import Obj
 from trireme_operator.rendering.network_policy import network_policy
 from trireme_operator.rendering.pod_disruption_budget import pod_disruption_budget
 from trireme_operator.rendering.pod_monitor import pod_monitor
+from trireme_operator.rendering.scaled_object import scaled_object
 from trireme_operator.rendering.service_account import service_account
 from trireme_operator.rendering.services import service, zone_service
 from trireme_operator.rendering.settings import Settings
@@ -42,8 +44,20 @@ def children(
             found.append(leader_worker_set(cluster, plan, zone, revision_name=name, template=template))
             found.append(lws_replicas(cluster, zone))
         if zone.regime is Regime.AUTOSCALED:
-            found.append(horizontal_pod_autoscaler(cluster, zone))
+            found.append(autoscaler(cluster, plan, zone))
     return [*found, *beside_groups(cluster, plan, settings, weights)]
+
+
+def autoscaler(cluster: InferenceCluster, plan: ClusterPlan, zone: ZonePlan) -> Obj:
+    """What scales an autoscaled zone: one of the two kinds, never both.
+
+    Raises:
+        ValueError: the zone is not autoscaled.
+
+    """
+    scaling = cluster.spec.autoscaling
+    by_keda = scaling is not None and source_of_metrics(scaling) is MetricsSource.KEDA
+    return (scaled_object if by_keda else horizontal_pod_autoscaler)(cluster, plan, zone)
 
 
 def beside_groups(
