@@ -14,6 +14,7 @@ from tests.integration.server import (
     Operator,
     connected,
     gateway_crds,
+    keda_crds,
     lws_crds,
     monitoring_crds,
     our_crds,
@@ -36,7 +37,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
     async def install(plane: ControlPlane) -> None:
         async with connected(plane.kubeconfig) as hands:
-            await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *monitoring_crds()])
+            await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *monitoring_crds(), *keda_crds()])
             await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE, GATEWAY, POD_MONITOR)
             await hands.allow_operator()
 

@@ -17,6 +17,7 @@ from trireme_operator.kube import (
     NETWORK_POLICY,
     POD_DISRUPTION_BUDGET,
     POD_MONITOR,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
@@ -32,8 +33,10 @@ COUNTS: dict[Kind, int] = {
     NETWORK_POLICY: 2,
     POD_MONITOR: 1,
     HORIZONTAL_POD_AUTOSCALER: 2,
+    SCALED_OBJECT: 0,
     HTTP_ROUTE: 1,
 }
+BY_KEDA: dict[Kind, int] = COUNTS | {HORIZONTAL_POD_AUTOSCALER: 0, SCALED_OBJECT: 2}
 SPEC: dict[str, Any] = {
     "autoscaling": {"maxReplicas": 4, "metrics": {"cpu": 70}},
     "resources": {"requests": {"cpu": "1"}},
@@ -79,6 +82,11 @@ EDITS: dict[Kind, list[Obj]] = {
         {"spec": {"metrics": None}},
         {"spec": {"scaleTargetRef": {"name": "another"}}},
     ],
+    SCALED_OBJECT: [
+        {"spec": {"maxReplicaCount": 9}},
+        {"spec": {"triggers": [{"type": "cron", "metadata": {}}]}},
+        {"spec": {"scaleTargetRef": {"name": "another"}}},
+    ],
     HTTP_ROUTE: [{"spec": {"hostnames": ["evil.example.com"]}}],
 }
 
@@ -96,11 +104,11 @@ async def children(hands: Hands, namespace: str) -> dict[tuple[str, str], Obj]:
     return found
 
 
-async def whole(hands: Hands, namespace: str) -> bool:
+async def whole(hands: Hands, namespace: str, wanted: dict[Kind, int]) -> bool:
     made = await children(hands, namespace)
     counts = {kind.kind: sum(key[0] == kind.kind for key in made) for kind in CHILD_KINDS}
     replicas = sum(obj["spec"]["replicas"] for (kind, _), obj in made.items() if kind == LEADER_WORKER_SET.kind)
-    return counts == {kind.kind: count for kind, count in COUNTS.items()} and replicas == 3
+    return counts == {kind.kind: count for kind, count in wanted.items()} and replicas == 3
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +118,25 @@ def shared() -> list[str]:
 
 
 @pytest.fixture
-async def served(hands: Hands, shared: list[str], operator_process: Operator) -> str:
-    """The namespace of one resource for all tests: each leaves it as it was, or the next gets a new one."""
-    if not shared or not await whole(hands, shared[-1]):
-        namespace = f"repairs-{len(shared)}"
+async def served(request: pytest.FixtureRequest, hands: Hands, shared: list[str], operator_process: Operator) -> str:
+    """The namespace of one resource for all tests: each leaves it as it was, or the next gets a new one.
+
+    A ScaledObject takes the place of an autoscaler, so its tests have a resource of their own.
+    """
+    case = getattr(request.node, "callspec", None)
+    by_keda = case is not None and case.params.get("kind") == SCALED_OBJECT
+    prefix, wanted = ("keda", BY_KEDA) if by_keda else ("repairs", COUNTS)
+    known = [name for name in shared if name.startswith(prefix)]
+    if not known or not await whole(hands, known[-1], wanted):
+        namespace = f"{prefix}-{len(shared)}"
         await hands.namespace(namespace)
-        obj = resource(**SPEC)
+        scaling = SPEC["autoscaling"] | ({"source": "KEDA"} if by_keda else {})
+        obj = resource(**{**SPEC, "autoscaling": scaling})
         await hands.create(INFERENCE_CLUSTER, {**obj, "metadata": {"name": "llm", "namespace": namespace}})
-        await until(lambda: whole(hands, namespace))
+        await until(lambda: whole(hands, namespace, wanted))
         shared.append(namespace)
-    return shared[-1]
+        return namespace
+    return known[-1]
 
 
 def test_every_kind_is_counted_and_edited() -> None:

@@ -20,6 +20,7 @@ from tests.integration.server import (
     condition,
     connected,
     gateway_crds,
+    keda_crds,
     lws_crds,
     monitoring_crds,
     our_crds,
@@ -32,10 +33,12 @@ from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
+    HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
     POD_MONITOR,
+    SCALED_OBJECT,
     Fence,
     Kind,
     KubernetesApi,
@@ -59,6 +62,8 @@ CONFIG |= {
     "model_type": "llama",
     "torch_dtype": "bfloat16",
 }
+BY_KEDA = "keda"
+"""The resource whose autoscalers KEDA makes."""
 KEPT_REVISIONS = 8
 """More than an operator keeps."""
 
@@ -71,7 +76,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
     async def install(plane: ControlPlane) -> None:
         async with connected(plane.kubeconfig) as hands:
-            await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *monitoring_crds()])
+            await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *monitoring_crds(), *keda_crds()])
             await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE, POD_MONITOR)
             await hands.allow_operator()
             await hands.namespace("rights")
@@ -107,7 +112,7 @@ def manifest(name: str) -> Obj:
         model={"source": "hf://HuggingFaceTB/SmolLM2-135M-Instruct", "config": {"configMap": "dimensions"}},
         networkPolicy={"from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "edge"}}}]},
         resources={"requests": {"cpu": "1"}},
-        autoscaling={"maxReplicas": 4, "metrics": {"cpu": 70}},
+        autoscaling={"maxReplicas": 4, "metrics": {"cpu": 70}, "source": "KEDA" if name == BY_KEDA else "Auto"},
     )
     obj["metadata"] = {"name": name, "namespace": "rights"}
     return obj
@@ -118,7 +123,9 @@ async def accepted(hands: Hands, name: str) -> bool:
 
 
 async def complete(hands: Hands, name: str) -> bool:
-    kinds = [len(await hands.api.list(kind, "rights", labels=f"trireme.dev/cluster={name}")) for kind in CHILD_KINDS]
+    never = HORIZONTAL_POD_AUTOSCALER if name == BY_KEDA else SCALED_OBJECT
+    wanted = [kind for kind in CHILD_KINDS if kind != never]
+    kinds = [len(await hands.api.list(kind, "rights", labels=f"trireme.dev/cluster={name}")) for kind in wanted]
     return all(kinds) and await accepted(hands, name)
 
 
@@ -150,9 +157,12 @@ def used(audit_log: Path) -> set[Right]:
 async def test_every_right_that_is_granted_is_used(plane: ControlPlane, hands: Hands, operator: Operator) -> None:
     """Create, find children without labels, prune stale ones, refuse; the audit log is compared with the role."""
     await hands.create(INFERENCE_CLUSTER, manifest("used"))
+    await hands.create(INFERENCE_CLUSTER, manifest(BY_KEDA))
     await until(lambda: complete(hands, "used"))
+    await until(lambda: complete(hands, BY_KEDA))
     for kind in CHILD_KINDS:
-        (sample, *_) = await hands.api.list(kind, "rights", labels="trireme.dev/cluster=used")
+        owner = BY_KEDA if kind == SCALED_OBJECT else "used"
+        (sample, *_) = await hands.api.list(kind, "rights", labels=f"trireme.dev/cluster={owner}")
         await hands.merge(kind, "rights", sample["metadata"]["name"], {"metadata": {"labels": None}})
         await until(lambda kind=kind, sample=sample: labelled(hands, kind, sample))  # type: ignore[misc]
         for number in range(KEPT_REVISIONS if kind == CONTROLLER_REVISION else 1):

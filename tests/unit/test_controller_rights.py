@@ -15,7 +15,7 @@ from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
 from trireme_operator.controller.rights import ACCESS, NEEDED, REVIEW, Missing, Right, Rights
-from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, Fence, Kind, Obj, Unreachable
+from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, SCALED_OBJECT, Fence, Kind, Obj, Unreachable
 from trireme_operator.rendering import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ async def test_each_right_is_missed_by_a_resource_that_uses_it(right: Right) -> 
     using = resource(
         model={"source": "hf://a/b", "config": {"configMap": "dimensions"}},
         networkPolicy={"from": [{"podSelector": {}}]},
-        autoscaling={"maxReplicas": 2, "metrics": {"cpu": 70}},
+        autoscaling={"maxReplicas": 2, "source": "KEDA" if right.group == SCALED_OBJECT.group else "Auto"},
     )
     assert looked.missing(using).rights == (right,)
     assert str(right) in str(looked.missing(using))

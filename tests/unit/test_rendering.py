@@ -16,6 +16,7 @@ from trireme_operator import rendering
 from trireme_operator.api import parse
 from trireme_operator.api.labels import ANNOTATION_HASH
 from trireme_operator.planning import ClusterPlan, plan, weights
+from trireme_operator.rendering.scaled_object import scaled_object
 
 Obj = dict[str, Any]
 SETTINGS = rendering.Settings("ghcr.io/trireme/runtime:1")
@@ -303,4 +304,6 @@ def test_no_value_is_rendered_that_go_would_drop() -> None:
 def test_a_zone_that_is_not_autoscaled_has_no_autoscaler() -> None:
     resource = cluster(zones=zones("a"))
     with pytest.raises(ValueError, match="zone a of llama is not autoscaled"):
-        rendering.horizontal_pod_autoscaler(resource, plan(resource).zones[0])
+        rendering.autoscaler(resource, plan(resource), plan(resource).zones[0])
+    with pytest.raises(ValueError, match="zone a of llama is not autoscaled"):
+        scaled_object(resource, plan(resource), plan(resource).zones[0])

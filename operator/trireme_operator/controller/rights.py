@@ -17,6 +17,7 @@ from trireme_operator.api.failover import ReplaceLostPods
 from trireme_operator.api.monitoring import PodMonitorMode
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
+    API_SERVICE,
     CONFIG_MAP,
     EVENT,
     GATEWAY,
@@ -71,6 +72,7 @@ NEEDED: tuple[Right, ...] = (
     *(Right(verb, EVENT.group, EVENT.plural) for verb in ("create", "patch")),
     Right("get", CONFIG_MAP.group, CONFIG_MAP.plural),
     Right("get", GATEWAY.group, GATEWAY.plural),
+    Right("list", API_SERVICE.group, API_SERVICE.plural),
 )
 """In each namespace that is served."""
 
@@ -133,7 +135,7 @@ class Rights:
         spec = raw.get("spec") or {}
         unused = set() if spec.get("gateway") else {HTTP_ROUTE, GATEWAY}
         if not spec.get("autoscaling"):
-            unused.add(HORIZONTAL_POD_AUTOSCALER)
+            unused |= {HORIZONTAL_POD_AUTOSCALER, API_SERVICE}
         if (spec.get("autoscaling") or {}).get("source") != MetricsSource.KEDA:
             unused.add(SCALED_OBJECT)
         if not spec.get("networkPolicy"):
