@@ -188,6 +188,40 @@ def test_plan_shows_between_which_numbers_an_autoscaler_moves(file: Any) -> None
         assert word in shown
 
 
+def test_plan_shows_what_the_groups_follow_and_the_reserve_for_the_loss_of_a_zone(file: Any) -> None:
+    document = raw(
+        "llm",
+        zones=[{"name": "a", "weight": 2, "replicas": 2}, {"name": "b", "weight": 1}],
+        autoscaling={
+            "maxReplicas": 4,
+            "metrics": {"queueLength": 9, "cpu": 60},
+            "customMetrics": [{"type": "Pods", "pods": {"metric": {"name": "m"}, "target": {"averageValue": "1"}}}],
+            "surviveZoneLoss": True,
+        },
+        resources={"requests": {"cpu": "1"}},
+    )
+    (plan,) = json.loads(RUN.invoke(app, ["plan", file(document), "-o", "json"]).stdout)
+    assert plan["autoscaling"] == {
+        "source": "Auto",
+        "targets": {"queueLength": "3", "cpu": 20, "memory": None},
+        "customMetrics": ["Pods"],
+        "zoneLoss": {"zone": "a", "sharePermille": 666, "left": 1, "needed": 1},
+    }
+    shown = " ".join(RUN.invoke(app, ["plan", file(document)]).stdout.split())
+    assert "groups follow: queue length 3, cpu 20 %, a metric of type Pods (source Auto)" in shown
+    assert "if zone a is lost, with 66.6 % of the traffic: 1 groups are left at the start, 1 are needed" in shown
+
+
+def test_plan_names_the_objects_of_keda(file: Any) -> None:
+    scaling = {"maxReplicas": 4, "source": "KEDA", "keda": {"serverAddress": "http://prometheus:9090"}}
+    document = raw("llm", zones=zones("a"), autoscaling=scaling)
+    (plan,) = json.loads(RUN.invoke(app, ["plan", file(document), "-o", "json"]).stdout)
+    assert plan["objects"]["ScaledObject"] == ["llm-a"]
+    assert "HorizontalPodAutoscaler" not in plan["objects"]
+    assert plan["autoscaling"]["targets"] == {"queueLength": "10", "cpu": None, "memory": None}
+    assert plan["autoscaling"]["zoneLoss"] is None
+
+
 def test_plan_as_a_table(file: Any) -> None:
     document = raw("llm", parallelism={"pipeline": 2}, accelerator={"resource": "cpu"}, zones=zones("a", "b"))
     done = RUN.invoke(app, ["plan", file(document), "-n", "team"])

@@ -194,12 +194,20 @@ async def test_without_keda_a_new_resource_has_no_autoscaler_and_an_old_one_keep
     condition = world.condition("AutoscalingActive")
     assert (condition["status"], condition["reason"]) == ("False", "KEDAMissing")
     assert "install KEDA, or set spec.autoscaling.source to Auto" in condition["message"]
+    world.kube.unserved.clear()
+    await world.reconcile()
+    assert world.kube.names(SCALED_OBJECT) == {"llm-zone-a", "llm-zone-b"}, "it is picked up by itself"
     world = scaled()
     await world.reconcile()
     world.spec["autoscaling"] |= KEDA
     await world.reconcile()
     assert world.kube.names(HORIZONTAL_POD_AUTOSCALER) == {"llm-zone-a", "llm-zone-b"}
     assert world.condition("AutoscalingActive")["reason"] == "KEDAMissing"
+    world.kube.unserved.clear()
+    await world.reconcile()
+    await world.reconcile()
+    assert world.kube.names(SCALED_OBJECT) == {"llm-zone-a", "llm-zone-b"}
+    assert not world.kube.names(HORIZONTAL_POD_AUTOSCALER)
 
 
 def keda_makes(world: World, zone: str) -> None:

@@ -110,7 +110,7 @@ def targets(cluster: InferenceCluster, plan: ClusterPlan) -> Targets:
         raise ValueError(f"{cluster.metadata.name} is not autoscaled")
     found = scaling.metrics or Metrics()
     largest = largest_zone(plan) if scaling.survive_zone_loss else None
-    left = 1 if largest is None else 1 - largest.share
+    left = Fraction(1) if largest is None else 1 - largest.share
     queue = (found.queue_length or DEFAULT_QUEUE_LENGTH) if follows_queue(scaling) else None
     return Targets(
         queue_milli=None if queue is None else max(1, int(queue * _MILLI * left)),
