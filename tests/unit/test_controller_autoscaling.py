@@ -95,6 +95,17 @@ async def test_values_stand_in_status_and_condition_with_who_serves_them() -> No
     }
 
 
+async def test_bounds_that_leave_nothing_to_scale_are_told() -> None:
+    world = scaled()
+    world.spec["zones"][1] |= {"minReplicas": 3, "maxReplicas": 3, "replicas": 3}
+    await world.reconcile()
+    for name in ("llm-zone-a", "llm-zone-b"):
+        says(world, name)
+    await world.reconcile()
+    message = world.condition("AutoscalingActive")["message"]
+    assert "zone zone-b: always 3, which minReplicas and maxReplicas both are: raise maxReplicas" in message
+
+
 async def test_a_queue_that_moves_a_little_is_not_written_each_time() -> None:
     world = scaled()
     await world.reconcile()

@@ -22,7 +22,6 @@ from trireme_operator.planning import (
     plan,
     replicas_to_apply,
     targets,
-    wants_metrics_server,
     zone_loss,
 )
 from trireme_operator.planning.history import encode
@@ -59,7 +58,6 @@ def test_targets_of_what_is_not_autoscaled_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="is not autoscaled"):
         targets(fixed, plan(fixed))
     assert zone_loss(fixed, plan(fixed), {"zone-a": 1}) is None
-    assert not wants_metrics_server(fixed)
 
 
 @pytest.mark.parametrize(
@@ -115,20 +113,6 @@ def test_what_the_loss_of_the_largest_zone_leaves(groups: dict[str | None, int],
     assert loss == want
     assert loss.survived is (want.left >= want.needed)
     assert zone_loss(cluster(zones), plan(found), groups) is None
-
-
-@pytest.mark.parametrize(
-    ("scaling", "want"),
-    [
-        ({}, True),
-        ({"source": "Builtin"}, True),
-        ({"source": "PrometheusAdapter"}, False),
-        ({"source": "KEDA", "keda": {"serverAddress": "http://p"}}, False),
-        ({"metrics": {"cpu": 70}}, False),
-    ],
-)
-def test_who_needs_the_metrics_server(scaling: dict[str, Any], want: bool) -> None:
-    assert wants_metrics_server(cluster(**scaling)) is want
 
 
 @pytest.mark.parametrize(("floor", "want"), [(0, 2), (1, 2), (4, 4), (6, 6), (9, 6)])

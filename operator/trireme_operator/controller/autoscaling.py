@@ -174,6 +174,10 @@ def _in_words(zone: ZonePlan, shown: ZoneAutoscaling | None, live: Obj | None) -
     where = f"zone {zone.name}: " if zone.name is not None else ""
     if shown is None:
         return f"{where}nothing said yet"
+    if zone.least == zone.max_replicas:
+        return (
+            f"{where}always {zone.least}, which minReplicas and maxReplicas both are: raise maxReplicas to let it scale"
+        )
     text = f"{where}{shown.desired} wanted, between {zone.least} and {zone.max_replicas}"
     target = _queue_target(live or {})
     if shown.queue_length is not None and target is not None:

@@ -12,7 +12,6 @@ from trireme_operator.planning.autoscaling import (
     largest_zone,
     source_of_metrics,
     targets,
-    wants_metrics_server,
     zone_loss,
 )
 from trireme_operator.planning.catalogue import look_up
@@ -91,7 +90,6 @@ __all__ = [
     "source_of_metrics",
     "targets",
     "template_inputs",
-    "wants_metrics_server",
     "weights",
     "zone_loss",
 ]

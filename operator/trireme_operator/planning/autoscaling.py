@@ -75,14 +75,6 @@ def follows_queue(scaling: Autoscaling) -> bool:
     return found.queue_length is not None or not others
 
 
-def wants_metrics_server(cluster: InferenceCluster) -> bool:
-    """Whether Trireme's own metrics server is to be registered for this resource, where nobody else is."""
-    scaling = cluster.spec.autoscaling
-    if scaling is None or not follows_queue(scaling):
-        return False
-    return source_of_metrics(scaling) in {MetricsSource.AUTO, MetricsSource.BUILTIN}
-
-
 def largest_zone(plan: ClusterPlan) -> LargestZone | None:
     """Of the zones that get traffic the one with the greatest weight; None when fewer than two do.
 
