@@ -43,7 +43,7 @@ class MetricIdentifier(Model):
     """Which metric."""
 
     name: MetricName
-    """Its name."""
+    """The metric's name."""
 
     selector: MetricSelector | None = None
     """Labels that the series of the metric have. Default: any."""
@@ -93,10 +93,10 @@ class DescribedObject(Model):
     """Its group and version, for example `networking.k8s.io/v1`."""
 
     kind: Annotated[str, Field(min_length=1, max_length=63)]
-    """Its kind."""
+    """The object's kind, for example `Ingress`."""
 
     name: MetricName
-    """Its name."""
+    """The object's name."""
 
 
 class ObjectMetric(Model):
