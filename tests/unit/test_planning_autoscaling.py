@@ -125,7 +125,7 @@ def test_a_floor_raises_the_least_as_far_as_the_most_allows(floor: int, want: in
 @pytest.mark.parametrize(("floor", "want"), [(0, 3), (2, 3), (5, 5)])
 def test_a_floor_adds_groups_to_a_fixed_zone_and_none_to_one_that_is_held(floor: int, want: int) -> None:
     fixed, held = plan(parse(resource(zones=[{"name": "a", "replicas": 3}, {"name": "b", "state": "Disabled"}]))).zones
-    assert replicas_to_apply(fixed.floored(floor), Scale(replicas=1)) == want
+    assert replicas_to_apply(fixed.floored(floor), Scale(replicas=1)) == want == fixed.floored(floor).wanted
     assert replicas_to_apply(held.floored(floor), Scale(replicas=1)) == 0
     assert fixed.least is None
 

@@ -54,7 +54,7 @@ async def ensure_autoscaler(scope: Scope, wanted: ClusterPlan, zone: ZonePlan) -
 def groups_asked_for(scope: Scope, zone: ZonePlan) -> int:
     """Groups that the zone should have now: with autoscaling what its LeaderWorkerSet asks for, once that is told."""
     if zone.regime is not Regime.AUTOSCALED:
-        return zone.replicas
+        return zone.wanted
     return _replicas(scope.children.get(LEADER_WORKER_SET, zone.lws_name)) or zone.replicas
 
 

@@ -47,6 +47,11 @@ class ZonePlan:
     floor: int = 0
 
     @property
+    def wanted(self) -> int:
+        """Groups of a zone that is not autoscaled: with the floor, and none of one that is held."""
+        return 0 if self.regime is Regime.HELD else max(self.replicas, self.floor)
+
+    @property
     def least(self) -> int | None:
         """Fewest groups that the autoscaler leaves the zone: with the floor, as far as the most allows."""
         if self.min_replicas is None or self.max_replicas is None:

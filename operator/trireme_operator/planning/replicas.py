@@ -46,7 +46,7 @@ def replicas_to_apply(zone: ZonePlan, scale: Scale) -> int | None:
     elif scale.autoscaler or (zone.regime is Regime.HELD and not scale.drained):
         wanted = None
     else:
-        wanted = zone.replicas if zone.regime is Regime.HELD else max(zone.replicas, zone.floor)
+        wanted = zone.wanted
     return None if wanted == scale.replicas else wanted
 
 
