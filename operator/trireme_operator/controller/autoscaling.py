@@ -82,12 +82,13 @@ def zone_autoscaling(
 
 def last_decision(scope: Scope, zone: ZonePlan) -> Decision | None:
     """The last number of groups that the zone's autoscaler decided on; None where it has changed none yet."""
-    status = (_autoscaler(scope, zone) or {}).get("status") or {}
+    live = _autoscaler(scope, zone) or {}
+    status = live.get("status") or {}
     time = seconds(status.get("lastScaleTime"))
     if time is None:
         return None
-    numbers = (int(status.get(name) or 0) for name in ("currentReplicas", "desiredReplicas"))
-    return Decision(time, *numbers, queue_length=_queue(_autoscaler(scope, zone) or {}))
+    before, after = (int(status.get(name) or 0) for name in ("currentReplicas", "desiredReplicas"))
+    return Decision(time, before, after, queue_length=_queue(live))
 
 
 def say_autoscaling(

@@ -59,7 +59,8 @@ def queue_query(cluster: InferenceCluster, zone: ZonePlan) -> str:
 
 
 def _triggers(cluster: InferenceCluster, plan: ClusterPlan, zone: ZonePlan, keda: Keda | None) -> list[Obj]:
-    wanted, found = targets(cluster, plan), []
+    wanted = targets(cluster, plan)
+    found: list[Obj] = []
     if wanted.queue_milli is not None and keda is not None:
         queue: Obj = {
             "type": "prometheus",
