@@ -104,8 +104,8 @@ async def test_what_the_autoscaler_says_is_told_and_remembered(stage: Stage) -> 
         "currentMetrics": [{"type": "Pods", "pods": metric}, {"type": ""}],
         "conditions": said,
     }
-    for zone in ("llm-zone-a", NAME):
-        await stage.hands.merge(HORIZONTAL_POD_AUTOSCALER, stage.namespace, zone, {"status": status}, "status")
+    for name in ("llm-zone-a", NAME):
+        await stage.hands.merge(HORIZONTAL_POD_AUTOSCALER, stage.namespace, name, {"status": status}, "status")
     await stage.settle()
     zone = await stage.zone()
     assert zone["autoscaling"] == {
