@@ -107,7 +107,9 @@ def say_autoscaling(
     scaled = [zone for zone in plan.zones if zone.regime is Regime.AUTOSCALED]
     failed = sorted(str(error) for error in scope.errors if _is_about_scaling(error))
     if not scaled:
-        conditions.false(kind, Reason.SCALED_TO_ZERO, "Every zone is Disabled: set the state of one to Active")
+        conditions.false(
+            kind, Reason.SCALED_TO_ZERO, "No zone is to have groups: set the state of one to Active, or undrain it"
+        )
         return
     if failed:
         conditions.false(kind, Reason.APPLY_FAILED, "; ".join(failed))
