@@ -128,23 +128,7 @@ def compute(
         plan=_plan(scope, plan, {zone.plan.name: zone.asked for zone in zones}),
         revision=template.revision if template is not None else None,
         newer_rendering=template.newer if template is not None else None,
-        zones=[
-            ZoneStatus(
-                name=zone.plan.name or "",
-                groups=zone.asked,
-                ready_groups=zone.ready,
-                weight=zone.weight.weight,
-                weight_reason=zone.weight.reason,
-                weight_percent=zone.weight.percent,
-                autoscaling=zone.autoscaling,
-                drain=zone.drain.phase if zone.drain is not None else None,
-                revision=revision_in(scope, zone.plan),
-                stalled=list(zone.stalled) or None,
-                failures=told(zone.past),
-                message=zone.message,
-            )
-            for zone in zones
-        ],
+        zones=[_zone(scope, zone) for zone in zones],
     )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
@@ -190,6 +174,23 @@ async def write_if_changed(api: KubeApi, raw: Obj, status: Obj) -> bool:
 def differs(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether `live` says anything else than `wanted`; conditions of types that are not ours don't count."""
     return _comparable(live) != _comparable(wanted)
+
+
+def _zone(scope: Scope, zone: ZoneView) -> ZoneStatus:
+    return ZoneStatus(
+        name=zone.plan.name or "",
+        groups=zone.asked,
+        ready_groups=zone.ready,
+        weight=zone.weight.weight,
+        weight_reason=zone.weight.reason,
+        weight_percent=zone.weight.percent,
+        autoscaling=zone.autoscaling,
+        drain=zone.drain.phase if zone.drain is not None else None,
+        revision=revision_in(scope, zone.plan),
+        stalled=list(zone.stalled) or None,
+        failures=told(zone.past),
+        message=zone.message,
+    )
 
 
 def _plan(scope: Scope, plan: ClusterPlan, groups: Mapping[str | None, int]) -> PlanStatus:
