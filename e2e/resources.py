@@ -41,7 +41,7 @@ def double(name: str, *, zones: tuple[str, ...] = ("zone-a", "zone-b"), pipeline
         "engine": {"image": DOUBLE_IMAGE},
         "parallelism": {"pipeline": pipeline},
         "accelerator": {"resource": "cpu", "perPod": 1},
-        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "sharedMemory": "16Mi"},
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "sharedMemory": "16Mi"},
         "zones": [{"name": zone, "replicas": 1, "weight": 50} for zone in zones],
     }
     return {

@@ -84,6 +84,11 @@ def are(kube: Api, namespace: str, number: int) -> bool:
     return told == (number, number) and groups(kube, namespace) == number == len(serving(kube, namespace))
 
 
+def desired(kube: Api, namespace: str) -> int:
+    zone = kube.get(resources.path(namespace, NAME))["status"]["zones"][0]
+    return int(zone["autoscaling"]["desired"])
+
+
 def await_groups(kube: Api, namespace: str, number: int) -> None:
     wait_until(
         partial(are, kube, namespace, number),
@@ -119,8 +124,7 @@ def test_groups_follow_the_load_up_and_down(cluster: Cluster, kube: Api, namespa
     load.join()
     await_groups(kube, namespace, 1)
     assert serving(kube, namespace) == {first}, "the groups of the highest index end first"
-    zone = kube.get(resources.path(namespace, NAME))["status"]["zones"][0]
-    assert zone["autoscaling"]["desired"] == 1
+    wait_until(lambda: desired(kube, namespace) == 1, timeout_seconds=30, what="the status to say what is desired")
 
 
 @pytest.mark.usefixtures("metrics")
