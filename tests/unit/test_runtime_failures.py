@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.pods import DOUBLE, Group, Pod, Stream, kill_tree, start_ready, until
+from trireme_runtime import rank_watch
 
 OUT_OF_ROTATION_SECONDS = 5
 
@@ -39,6 +40,7 @@ def with_a_rank(group: Group, name: str) -> list[Pod]:
     pods = [group.start(0), group.start(1, command=("bash", "-c", starts, *engine))]
     for pod in pods:
         until(pod.is_ready, f"{pod.address} is ready")
+    time.sleep(2 * rank_watch.INTERVAL_SECONDS)  # a double loads nothing: it may be ready before its ranks were seen
     return pods
 
 
