@@ -41,7 +41,7 @@ CHECKS := check-launcher-tests check-process-tests check-tests check-types check
           check-imports check-format check-shell check-yaml check-spelling
 
 .PHONY: check
-check: bootstrap ## Under a minute, before each commit: format, lint, types, imports, unit and golden tests, chart
+check: bootstrap ## Before each commit, in a minute or two: format, lint, types, imports, unit and golden tests, chart
 	@mkdir -p $(RESULTS)
 	@scripts/part --total "make check" $(MAKE) --jobs=4 --keep-going --output-sync=target $(CHECKS)
 

@@ -26,6 +26,7 @@ printf '\\n%s\\n' '{_MARK}'
 cat /tmp/errors
 exit $code"""
 _POLL_SECONDS = 0.5
+_START_SECONDS = 180.0
 
 
 def run(kube: api.Api, file: Path, arguments: list[str]) -> tuple[int, str, str]:
@@ -33,6 +34,7 @@ def run(kube: api.Api, file: Path, arguments: list[str]) -> tuple[int, str, str]
 
     Raises:
         ApiError: the API server refuses it, for example while the cluster goes down.
+        TimeoutError: the pod does not start.
 
     """
     name = f"engine-python-{os.getpid()}"
@@ -50,12 +52,22 @@ def run(kube: api.Api, file: Path, arguments: list[str]) -> tuple[int, str, str]
 
 
 def _wait(kube: api.Api, path: str) -> Obj:
-    """What became of the pod's container. The time a program may take is its caller's to limit."""
+    """What became of the pod's container. The time a program may take is its caller's to limit.
+
+    Raises TimeoutError when it does not start.
+    """
+    deadline = time.monotonic() + _START_SECONDS
     while True:
-        statuses = kube.get(path).get("status", {}).get("containerStatuses", [])
-        ended = statuses[0]["state"].get("terminated") if statuses else None
-        if ended:
-            return dict(ended)
+        status = kube.get(path).get("status", {})
+        states = [each["state"] for each in status.get("containerStatuses", [])]
+        if states and "terminated" in states[0]:
+            return dict(states[0]["terminated"])
+        if not (states and "running" in states[0]) and time.monotonic() > deadline:
+            seen = states or status.get("conditions")
+            raise TimeoutError(
+                f"the pod has not started in {_START_SECONDS:.0f} s: {seen}; is {_IMAGE} on a node of {_ZONE}? "
+                "python -m e2e.up --engine puts it there"
+            )
         time.sleep(_POLL_SECONDS)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from e2e import api, stack
-from e2e.api import ApiError, Obj
+from e2e.api import Obj
 from e2e.drills.drill import Cause, Drill, Scene
 from e2e.drills.outcomes import recreated
 from e2e.drills.target import WIDE, Engine, Target, available
@@ -76,19 +77,25 @@ def _start(scene: Scene) -> None:
 
 def _force(target: Target) -> None:
     """The operator gets the right that replacing lost pods takes, and the resource asks for it."""
-    stack.install_trireme(target.cluster, switches=("rbac.replaceLostPods=true",))
-    target.set_spec(failover={"replaceLostPods": "Force"})
-    target.wait_until_whole()
-    clear(target)
+    with ExitStack() as undo:
+        undo.callback(_take_back, target)
+        stack.install_trireme(target.cluster, switches=("rbac.replaceLostPods=true",))
+        target.set_spec(failover={"replaceLostPods": "Force"})
+        target.wait_until_whole()
+        clear(target)
+        undo.pop_all()  # from here on it is the drill's to undo
+
+
+def _take_back(target: Target) -> None:
+    target.set_spec(failover=None)
+    stack.install_trireme(target.cluster)
 
 
 def _unforce(scene: Scene) -> None:
-    scene.target.set_spec(failover=None)
-    stack.install_trireme(scene.target.cluster)
     try:
         _start(scene)
-    except ApiError as error:
-        raise RuntimeError(f"{_node(scene)} did not come back: {error}") from error
+    finally:
+        _take_back(scene.target)
 
 
 NODE_DRILLS = (

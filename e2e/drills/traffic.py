@@ -50,6 +50,9 @@ class Traffic:
         self._process.wait()
         for reader in self._readers:
             reader.join(timeout=5)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def stop(self) -> None:
         """Begin no more requests, and wait for those that run.

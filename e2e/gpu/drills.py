@@ -77,6 +77,10 @@ def _kill_pod(group: Group) -> str:
     return f"SIGKILL to all {len(victims)} processes of {group.pod(group.layout.pods - 1)}"
 
 
+_ENDED = ("RankKilled", "RankExited", "EngineExited", "EngineKilled")
+"""Whichever is seen first: that the process is gone, or that the engine has ended for it."""
+
+
 def _signal(index: int, title: str, number: signal.Signals) -> Callable[[Group], str]:
     def harm(group: Group) -> str:
         victim = group.find(index, title)
@@ -89,11 +93,11 @@ def _signal(index: int, title: str, number: signal.Signals) -> Callable[[Group],
 def of_layout(layout: Layout) -> list[Drill]:
     """The drills that make sense for it. In one pod there is no worker to lose."""
     last = layout.pods - 1
-    rank = Drill("rank-killed", _signal(last, _RANK, signal.SIGKILL), last, ("EngineExited", "EngineKilled"))
+    rank = Drill("rank-killed", _signal(last, _RANK, signal.SIGKILL), last, _ENDED)
     stopped = Drill(
         "rank-stopped", _signal(last, _RANK, signal.SIGSTOP), 0, ("Stalled",), limit=STALL_SECONDS + LIMIT_SECONDS
     )
-    engine = Drill("engine-killed", _signal(0, _ENGINE, signal.SIGKILL), 0, ("EngineExited", "EngineKilled"))
+    engine = Drill("engine-killed", _signal(0, _ENGINE, signal.SIGKILL), 0, _ENDED)
     if layout.pods == 1:
         return [rank, stopped]
     return [Drill("worker-pod-killed", _kill_pod, last, ("MemberDead", "MemberLost")), rank, engine, stopped]

@@ -197,6 +197,8 @@ class Launcher:
         return None
 
     def _dead_rank(self, now: float) -> Cause | None:
+        if self._group is not None and self._group.leader_drains():
+            return None  # the leader stops its engine, and the ranks elsewhere may end with it
         return self._rank_watch.cause(now, () if self._engine is None else tuple(self._engine.tail.lines()))
 
     def _fail(self) -> int:

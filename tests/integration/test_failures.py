@@ -4,6 +4,7 @@ There is no kubelet and no LeaderWorkerSet here: hands play both.
 """
 
 import asyncio
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,11 +19,12 @@ from tests.unit.stores import filled
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
-from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, POD, KubernetesApi, NotFound, Obj
+from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, POD, Conflict, KubernetesApi, NotFound, Obj
 from trireme_operator.planning.history import parse
 from trireme_operator.rendering import Settings
 
 SET = "llm-zone-a"
+SYSTEM = "trireme-system"
 HISTORY = "trireme.dev/history"
 OOM = "worker 1: OOMKilled (exit 137)"
 
@@ -131,8 +133,10 @@ async def test_the_first_cause_outlives_its_pods_its_status_and_an_edit(
 async def test_every_operator_tells_launchers_the_same_also_one_that_stands_by(
     scene: Scene, operator_kubeconfig: Path, tmp_path: Path
 ) -> None:
-    await scene.hands.namespace(f"{scene.namespace}-lease")
-    lease = f"{scene.namespace}-lease/trireme"
+    with contextlib.suppress(Conflict):  # another test may have made it
+        await scene.hands.namespace(SYSTEM)
+    await scene.hands.allow_operator()
+    lease = f"{SYSTEM}/trireme"
     path = f"/v1/permit/{scene.namespace}/{SET}/0"
     serve = partial(running_operator, operator_kubeconfig, namespaces=scene.namespace, lease=lease)
     await scene.create(restarts={"limit": 1, "windowSeconds": 600})

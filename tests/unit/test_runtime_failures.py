@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.pods import DOUBLE, Group, Pod, Stream, kill_tree, start_ready, until
+from trireme_runtime import rank_watch
 
 OUT_OF_ROTATION_SECONDS = 5
 
@@ -30,6 +31,17 @@ def engine_pid(pod: Pod) -> int:
     pid = pod.status()["engine"]["pid"]
     assert isinstance(pid, int)
     return pid
+
+
+def with_a_rank(group: Group, name: str) -> list[Pod]:
+    """The double has no ranks: a process that is called as vLLM calls them lives beside the worker's."""
+    starts = f'bash -c "exec -a {name} sleep 1000" & exec "$0" "$@"'
+    engine = (*DOUBLE, "--host", group.address(1), "--port", str(group.engine_port))
+    pods = [group.start(0), group.start(1, command=("bash", "-c", starts, *engine))]
+    for pod in pods:
+        until(pod.is_ready, f"{pod.address} is ready")
+    time.sleep(2 * rank_watch.INTERVAL_SECONDS)  # a double loads nothing: it may be ready before its ranks were seen
+    return pods
 
 
 def is_out(leader: Pod) -> bool:
@@ -65,13 +77,8 @@ def test_an_engine_that_is_killed_ends_its_group_with_the_first_cause(
 
 
 def test_a_rank_that_is_killed_ends_its_group_before_its_engine_has_noticed(group: Group) -> None:
-    """The double has no ranks: a process that is called as vLLM calls them lives beside it, below the launcher."""
     rank = f"VLLM::Worker_PP1-{group.engine_port}"
-    starts = f'bash -c "exec -a {rank} sleep 1000" & exec "$0" "$@"'
-    engine = (*DOUBLE, "--host", group.address(1), "--port", str(group.engine_port))
-    pods = [group.start(0), group.start(1, command=("bash", "-c", starts, *engine))]
-    for pod in pods:
-        until(pod.is_ready, f"{pod.address} is ready")
+    pods = with_a_rank(group, rank)
     subprocess.run(["pkill", "-KILL", "-f", f"^{rank} 1000$"], check=True)
     until(lambda: is_out(pods[0]), "out of rotation", seconds=OUT_OF_ROTATION_SECONDS)
     assert [pod.wait(10) for pod in pods] == [1, 1]
@@ -80,6 +87,18 @@ def test_a_rank_that_is_killed_ends_its_group_before_its_engine_has_noticed(grou
         assert cause["reason"] in {"RankKilled", "RankExited"}
         assert (cause["pod"], cause["rank"]) == ("g-0-1", 1)
         assert rank in cause["message"]
+
+
+def test_ranks_that_end_because_the_leader_drains_are_no_failure(group: Group) -> None:
+    group.settle_seconds = 4
+    rank = f"VLLM::Worker_PP1-{group.engine_port}"
+    pods = with_a_rank(group, rank)
+    pods[0].process.terminate()
+    until(lambda: is_out(pods[0]), "out of rotation", seconds=OUT_OF_ROTATION_SECONDS)
+    until(lambda: pods[1].status()["members"][0]["stage"] == "Draining", "the worker knows it")
+    subprocess.run(["pkill", "-KILL", "-f", f"^{rank} 1000$"], check=True)
+    assert [pod.wait() for pod in pods] == [0, 0]
+    assert not any(pod.cause.exists() for pod in pods)
 
 
 def test_a_worker_that_is_told_to_end_takes_its_group_through_a_drain(group: Group) -> None:
