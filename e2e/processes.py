@@ -82,7 +82,7 @@ def _status(pid: int, field: str) -> str:
 
 def kill_operator(kube: Api) -> int:
     """SIGKILL to the operator's own process in its pod; gives its restart count before."""
-    pods = kube.items(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name%3Dtrireme")
+    pods = kube.items(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/component%3Doperator")
     if not pods:
         raise ProcessLookupError(f"no operator pod in {NAMESPACE}")
     killed = 0

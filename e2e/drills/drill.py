@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from e2e.api import Obj
 from e2e.drills.client import Shape
-from e2e.drills.record import Seen
+from e2e.drills.record import Record
 from e2e.drills.target import PAIR, Engine, Layout, Target
 from e2e.drills.timeline import Group, Pods
 
@@ -41,8 +41,8 @@ class Scene:
 
 Act = Callable[[Scene], float]
 Step = Callable[[Scene], None]
-Outcome = Callable[[Sequence[Seen], Scene, float], float | None]
-"""When all was well again after an event, as a watch of the pods tells; None while it is not."""
+Outcome = Callable[[Record, Scene, float], float | None]
+"""When all was well again after an event, as pods and route tell; None while it is not."""
 
 
 def nothing(_: Scene) -> None:
@@ -95,3 +95,5 @@ class Drill:
     """Whether weights and status must follow while it runs."""
     weight_moves: bool = True
     """Whether the route must take the zone's weight away."""
+    stays_out_seconds: float = 0.0
+    """So long after the event the zone must have no traffic, at least."""

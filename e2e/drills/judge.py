@@ -24,6 +24,12 @@ class Budget:
     """When a container of each pod of the group must have ended."""
     failed: float | None = None
     """Requests, not seconds."""
+    weight_moved_seconds: float | None = None
+    """When the route must have taken all traffic from the zone."""
+    zones_out: float | None = None
+    """Zones, not seconds: most that may be without traffic at one time."""
+    returns: float | None = None
+    """How often, at most, a zone without traffic may be given some: more is a flapping route."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,12 @@ class Measured:
     """Not counted from the event: the longest time between two good answers after it."""
     ended_seconds: float | None = None
     weight_moved_seconds: float | None = None
+    weight_back_seconds: float | None = None
+    """When the route gave the zone traffic again."""
+    zones_out: int = 0
+    """Most zones without traffic at one time."""
+    returns: int = 0
+    """How often a zone without traffic was given some."""
     node_lost_seconds: float | None = None
     """When the resource's status said NodeLost."""
     whole_again: bool = False
@@ -87,6 +99,8 @@ class Must:
     requests: int = 1
     cause_words: tuple[str, ...] = ()
     weight_moves: bool = True
+    stays_out_seconds: float = 0.0
+    """The zone may have no traffic earlier than so long after the event."""
 
 
 def judge(measured: Measured, budget: Budget, must: Must) -> tuple[str, ...]:
@@ -97,6 +111,7 @@ def judge(measured: Measured, budget: Budget, must: Must) -> tuple[str, ...]:
         "" if measured.whole_again else "the resource did not become Ready again",
         measured.others,
         *_said(measured, must.cause_words),
+        *_moves(measured, budget, must.stays_out_seconds),
     ]
     if must.weight_moves and measured.weight_moved_seconds is None:
         found.append("the HTTPRoute never took the broken zone's weight away")
@@ -137,6 +152,18 @@ def _said(measured: Measured, words: Sequence[str]) -> Iterable[str]:
         yield f"the first cause does not name {' and '.join(missing)}"
     if words and not measured.cause_in_status:
         yield "the resource's status does not tell the first cause"
+
+
+def _moves(measured: Measured, budget: Budget, stays_out: float) -> Iterable[str]:
+    if budget.weight_moved_seconds is not None and measured.weight_moved_seconds is not None:
+        yield _late("no traffic for the zone", measured.weight_moved_seconds, budget.weight_moved_seconds)
+    back = measured.weight_back_seconds
+    if back is not None and back < stays_out:
+        yield f"the zone had traffic again after {back:.1f} s, it may not before {stays_out:g} s"
+    if budget.zones_out is not None and measured.zones_out > budget.zones_out:
+        yield f"{measured.zones_out} zones had no traffic at one time, at most {budget.zones_out:g} may"
+    if budget.returns is not None and measured.returns > budget.returns:
+        yield f"zones came back into traffic {measured.returns} times, at most {budget.returns:g} may"
 
 
 def last_failed(requests: Sequence[Request], since: float) -> float | None:

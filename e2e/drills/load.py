@@ -15,10 +15,10 @@ from e2e.drills.timeline import Group
 FULL_REQUESTS, SHORT_REQUESTS = 5200, 550
 """Of each drill: over all four more than 20 000, or, in a short run, more than 2 000."""
 
-_FULL = Shape(100, stream=True, long_every=400, long_tokens=600)
+FULL = Shape(100, stream=True, long_every=400, long_tokens=600)
 """Half of 100 requests a second are streams, and every 400th runs for a minute: 0.1 s a token."""
-_SHORT = Shape(100, stream=True, long_every=100, long_tokens=80)
-_FULL_BEFORE, _SHORT_BEFORE = 1500, 250
+SHORT = Shape(100, stream=True, long_every=100, long_tokens=80)
+FULL_BEFORE, SHORT_BEFORE = 1500, 250
 """Answered before the event: of those that take long, some run in each group by then."""
 _GRACE_SECONDS = 120
 _LAST_GROUP: Group = ("zone-b", 1)
@@ -58,7 +58,7 @@ def _scale_back(scene: Scene) -> None:
     scene.target.set_spec(zones=[{"name": "zone-b", "replicas": 2, "weight": 50}])
 
 
-def _new_template(scene: Scene) -> float:
+def new_template(scene: Scene) -> float:
     """A change that every pod must be made anew for; LeaderWorkerSet replaces one group after the other."""
     current = int(scene.target.kube.get(scene.target.path)["spec"]["engine"]["config"]["maxNumSeqs"])
     at = time.monotonic()
@@ -72,9 +72,9 @@ def load_drills(*, short: bool) -> tuple[Drill, ...]:
         Drill,
         engines=frozenset({Engine.DOUBLE}),
         limits=_LIMITS,
-        shape=_SHORT if short else _FULL,
+        shape=SHORT if short else FULL,
         requests=SHORT_REQUESTS if short else FULL_REQUESTS,
-        before=_SHORT_BEFORE if short else _FULL_BEFORE,
+        before=SHORT_BEFORE if short else FULL_BEFORE,
         weight_moves=False,
     )
     one_zone = partial(common, layout=ONE_ZONE, broken=_LAST_GROUP)
@@ -87,7 +87,7 @@ def load_drills(*, short: bool) -> tuple[Drill, ...]:
         one_zone(
             "load-rolling-update",
             "a new template for both groups of a zone",
-            _new_template,
+            new_template,
             all_recreated,
             leave_others=False,
         ),

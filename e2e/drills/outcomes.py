@@ -1,29 +1,46 @@
-"""How drills end well: when all was whole again, as a watch of the pods tells."""
+"""How drills end well: when all was whole again, as watches of the pods and of the route tell."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from e2e.drills import timeline
 from e2e.drills.drill import Scene
-from e2e.drills.record import Seen
+from e2e.drills.record import Record
 
 
-def recreated(pods: Sequence[Seen], scene: Scene, since: float) -> float | None:
+def recreated(record: Record, scene: Scene, since: float) -> float | None:
     """The group was made anew as a whole."""
-    return timeline.recreated(pods, timeline.group_of(scene.leader), scene.pods, since)
+    return timeline.recreated(record.pods, timeline.group_of(scene.leader), scene.pods, since)
 
 
-def all_recreated(pods: Sequence[Seen], scene: Scene, since: float) -> float | None:
+def all_recreated(record: Record, scene: Scene, since: float) -> float | None:
     """Every group was made anew."""
-    return timeline.all_recreated(pods, scene.every, since)
+    return timeline.all_recreated(record.pods, scene.every, since)
 
 
-def returned(pods: Sequence[Seen], scene: Scene, since: float) -> float | None:
+def returned(record: Record, scene: Scene, since: float) -> float | None:
     """The same pods count again, and nothing was loaded anew."""
-    return timeline.returned(pods, scene.pods, since)
+    return timeline.returned(record.pods, scene.pods, since)
 
 
-def removed(pods: Sequence[Seen], scene: Scene, since: float) -> float | None:
+def removed(record: Record, scene: Scene, since: float) -> float | None:
     """The group is gone."""
-    return timeline.removed(pods, scene.pods, since)
+    return timeline.removed(record.pods, scene.pods, since)
+
+
+def settled(record: Record, scene: Scene, since: float) -> float | None:
+    """The zone had no traffic, and every zone has its share again."""
+    return timeline.settled(record.routes, timeline.group_of(scene.leader)[0], since)
+
+
+def recreated_and_settled(record: Record, scene: Scene, since: float) -> float | None:
+    """The group was made anew, and every zone has its share again."""
+    return _later(recreated(record, scene, since), settled(record, scene, since))
+
+
+def all_recreated_and_settled(record: Record, scene: Scene, since: float) -> float | None:
+    """Every group was made anew, and every zone has its share again."""
+    return _later(all_recreated(record, scene, since), settled(record, scene, since))
+
+
+def _later(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else max(one, other)

@@ -23,14 +23,18 @@ _LIMITS = {
     "ended_seconds": "all ended {:g} s",
     "last_failed_seconds": "last failure {:g} s",
     "longest_silence_seconds": "silence {:g} s",
+    "weight_moved_seconds": "traffic moved {:g} s",
+    "zones_out": "{:g} zone out at a time",
+    "returns": "{:g} returns",
 }
 _TABLE = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False).from_string(  # noqa: S701  (Markdown)
     """\
-| drill | engine | failed of requests | out of rotation | whole again | first cause | budget | result | date |
-|---|---|---|---|---|---|---|---|---|
+| drill | engine | failed of requests | out of rotation | traffic moved | whole again | first cause | budget | result |\
+ date |
+|---|---|---|---|---|---|---|---|---|---|
 {% for row in rows %}
 | {{ row.drill }} | {{ row.engine }} | {{ row.failed }} of {{ row.requests }} | {{ row.out }} |\
- {{ row.whole }} | {{ row.cause }} | {{ row.budget }} | {{ row.result }} | {{ row.date }} |
+ {{ row.moved }} | {{ row.whole }} | {{ row.cause }} | {{ row.budget }} | {{ row.result }} | {{ row.date }} |
 {% endfor %}
 
 Each drill alone is `python -m e2e.drills --only NAME`:
@@ -70,6 +74,7 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
         "failed": row["failed"],
         "requests": row["requests"],
         "out": _seconds(row["out_of_rotation_seconds"]),
+        "moved": _seconds(row.get("weight_moved_seconds")),
         "whole": _seconds(row["recovered_seconds"]),
         "cause": _cell(row["first_cause"]) or "none",
         "budget": _budget(row["budget"]),

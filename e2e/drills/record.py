@@ -23,6 +23,14 @@ class Seen:
     obj: Obj
 
 
+@dataclass(frozen=True)
+class Record:
+    """What was seen of a resource: its pods and its route."""
+
+    pods: Sequence[Seen]
+    routes: Sequence[Seen] = ()
+
+
 class Recorder:
     """Watches one path in a thread, from the start of its block to the end."""
 

@@ -11,7 +11,7 @@ from e2e import api
 from e2e.drills import timeline
 from e2e.drills.drill import SLOW, Drill, Scene
 from e2e.drills.judge import Budget, Measured, Must, Result, judge, last_failed, longest_silence
-from e2e.drills.record import Recorder
+from e2e.drills.record import Record, Recorder
 from e2e.drills.target import Engine, Site, Target
 from e2e.drills.timeline import Pods
 from e2e.drills.traffic import Request, Traffic
@@ -41,7 +41,7 @@ def run(drill: Drill, site: Site, engine: Engine) -> Result:
         measured, words = _measure(drill, site.target(drill.layout), budget)
     except (OSError, RuntimeError, ValueError, api.ApiError) as error:
         return Result(drill.name, engine, at, Measured(), budget, (f"the drill was broken off: {error}",))
-    must = Must(requests=max(1, drill.requests), cause_words=words, weight_moves=drill.weight_moves)
+    must = Must(max(1, drill.requests), words, drill.weight_moves, drill.stays_out_seconds)
     return Result(drill.name, engine, at, measured, budget, judge(measured, budget, must))
 
 
@@ -53,6 +53,11 @@ class _Tape:
     pods: Recorder
     status: Recorder
     routes: Recorder
+
+    @property
+    def record(self) -> Record:
+        """What was seen so far."""
+        return Record(self.pods.seen, self.routes.seen)
 
 
 def _measure(drill: Drill, target: Target, budget: Budget) -> tuple[Measured, tuple[str, ...]]:
@@ -102,18 +107,22 @@ def _record(drill: Drill, target: Target, stack: ExitStack) -> _Tape:
 
 def _read(drill: Drill, scene: Scene, tape: _Tape, event: float, clock: float) -> Measured:
     """``clock`` is the time of day of the event, at the latest."""
-    pods, requests = tape.pods.seen, tape.traffic.requests
+    record, requests = tape.record, tape.traffic.requests
+    pods, routes = record.pods, record.routes
     said = timeline.said_by_status(tape.status.seen, drill.broken, clock)
     leader = scene.leader["metadata"]["uid"]
     return Measured(
         requests=len(requests),
         failed=sum(bool(request.fault) for request in requests),
         out_of_rotation_seconds=_after(event, timeline.out_of_rotation(pods, leader, event)),
-        recovered_seconds=_after(event, drill.outcome(pods, scene, event)),
+        recovered_seconds=_after(event, drill.outcome(record, scene, event)),
         last_failed_seconds=last_failed(requests, event),
         longest_silence_seconds=longest_silence(requests, event),
         ended_seconds=_after(event, timeline.ended(pods, scene.pods, event)),
-        weight_moved_seconds=_after(event, timeline.weight_moved(tape.routes.seen, drill.broken[0], event)),
+        weight_moved_seconds=_after(event, timeline.weight_moved(routes, drill.broken[0], event)),
+        weight_back_seconds=_after(event, timeline.weight_back(routes, drill.broken[0], event)),
+        zones_out=timeline.zones_out(routes, event),
+        returns=timeline.returns(routes, event),
         node_lost_seconds=_after(event, timeline.said_reason(tape.status.seen, _NODE_LOST, event)),
         first_cause=said or timeline.termination(pods, scene.pods.uids, event),
         cause_in_status=bool(said),
@@ -140,7 +149,7 @@ def _wait_for_outcome(drill: Drill, scene: Scene, tape: _Tape, event: float, *, 
     """Longer than the limit allows, so that what is late is measured too."""
     try:
         api.wait_until(
-            lambda: drill.outcome(tape.pods.seen, scene, event) is not None,
+            lambda: drill.outcome(tape.record, scene, event) is not None,
             timeout_seconds=max(0.0, event + (limit or 0.0) - time.monotonic()) + 60 + scene.target.load_seconds,
             what="the group to be whole again",
         )

@@ -27,6 +27,8 @@ LOST_SECONDS = 30
 MEMBERS = 2
 """Pods of a group."""
 
+_SETTLED_SECONDS = 150.0
+"""A zone that was out is to be well for ten seconds, complete a prompt, and take its share back in a minute."""
 _ZONE_LABEL = "topology.kubernetes.io/zone"
 _LEADER_WORKER_SETS = "/apis/leaderworkerset.x-k8s.io/v1/namespaces/{namespace}/leaderworkersets"
 _HISTORY = "trireme.dev/history"
@@ -157,11 +159,25 @@ class Target:
         except TimeoutError as error:
             raise TimeoutError(f"{error}: {conditions_text(self.kube.get(self.path))}") from error
 
+    def wait_until_settled(self) -> None:
+        """Wait until each zone has its whole share of the traffic. Raises TimeoutError with what the status says."""
+        seen: list[tuple[str, str]] = []
+
+        def settled() -> bool:
+            zones = self.kube.get(self.path).get("status", {}).get("zones", [])
+            seen[:] = [(zone["name"], zone["weightReason"]) for zone in zones]
+            return {name for name, reason in seen if reason == "Healthy"} >= self.layout.groups.keys()
+
+        try:
+            api.wait_until(settled, timeout_seconds=_SETTLED_SECONDS, what="each zone to have its share")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {seen}") from error
+
 
 def available(kube: Api, namespace: str) -> bool:
-    """Whether every Deployment of a namespace has a pod that is ready."""
+    """Whether every Deployment of a namespace has a pod that is ready, if it is to have any."""
     found = kube.items(_DEPLOYMENTS.format(namespace=namespace))
-    return all(each.get("status", {}).get("readyReplicas") for each in found)
+    return all(each["spec"]["replicas"] == 0 or each.get("status", {}).get("readyReplicas") for each in found)
 
 
 class Site:

@@ -206,6 +206,52 @@ def weight_moved(routes: Sequence[Seen], zone: str, since: float) -> float | Non
     return None
 
 
+def weight_back(routes: Sequence[Seen], zone: str, since: float) -> float | None:
+    """When the route first gave the zone traffic again after it had none; None when it never did."""
+    out = weight_moved(routes, zone, since)
+    if out is None:
+        return None
+    later = (event for event in routes if event.at > out and event.kind != "DELETED")
+    return next((event.at for event in later if 0 not in weights(event.obj, zone)), None)
+
+
+def settled(routes: Sequence[Seen], zone: str, since: float) -> float | None:
+    """When every zone had, for good, the share again that it had at first, after the zone had none; else None."""
+    if weight_moved(routes, zone, since) is None:
+        return None
+    first, at = shares(routes[0].obj), None
+    for event in reversed(routes):
+        if event.kind == "DELETED" or shares(event.obj) != first:
+            break
+        at = event.at
+    return at
+
+
+def returns(routes: Sequence[Seen], since: float) -> int:
+    """How often the route gave traffic to a zone that had none; what it was before the event counts as the start."""
+    count = 0
+    before: dict[str, int] = {}
+    for event in routes:
+        if event.kind == "DELETED":
+            continue
+        now = shares(event.obj)
+        if event.at >= since:
+            count += sum(weight > 0 and before.get(name) == 0 for name, weight in now.items())
+        before = now
+    return count
+
+
+def zones_out(routes: Sequence[Seen], since: float) -> int:
+    """Most zones that the route gave no traffic at one time."""
+    found = (event for event in routes if event.at >= since and event.kind != "DELETED")
+    return max((list(shares(event.obj).values()).count(0) for event in found), default=0)
+
+
+def shares(route: Obj) -> dict[str, int]:
+    """The weight of each backend of the route's first rule, by its name."""
+    return {str(ref["name"]): int(ref.get("weight", 1)) for ref in route["spec"]["rules"][0].get("backendRefs", [])}
+
+
 def weights(route: Obj, zone: str) -> list[int]:
     """The zone's weights in the route's rules, each once."""
     refs = [ref for rule in route["spec"]["rules"] for ref in rule.get("backendRefs", [])]

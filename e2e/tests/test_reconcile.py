@@ -112,7 +112,7 @@ def test_an_operator_killed_while_it_creates_converges_after_its_restart(
     for name in names:
         resources.wait_for(kube, namespace, name, "Ready", seconds=120)
         assert len([c for c in resources.children(kube, namespace, name) if c.kind == "leaderworkersets"]) == 1
-    pods = kube.items(f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io/name%3Dtrireme")
+    pods = kube.items(f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io/component%3Doperator")
     assert sum(s["restartCount"] for pod in pods for s in pod["status"]["containerStatuses"]) > restarts
 
 
@@ -126,7 +126,9 @@ def test_a_resource_deleted_while_the_operator_is_down_leaves_nothing(
     kube.merge_patch(deployment, {"spec": {"replicas": 0}})
     try:
         wait_until(
-            lambda: not kube.items(f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io/name%3Dtrireme"),
+            lambda: (
+                not kube.items(f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io/component%3Doperator")
+            ),
             timeout_seconds=60,
             what="the operator to be gone",
         )

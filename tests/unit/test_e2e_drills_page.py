@@ -15,6 +15,7 @@ ROW: dict[str, Any] = {
     "requests": 100,
     "failed": 3,
     "out_of_rotation_seconds": 0.96,
+    "weight_moved_seconds": 1.2,
     "recovered_seconds": None,
     "first_cause": "worker 1: a | b <c>\nd",
     "budget": {"out_of_rotation_seconds": 5.0, "recovered_seconds": None, "failed": 0},
@@ -26,7 +27,7 @@ ROW: dict[str, Any] = {
 def test_a_row_is_one_line_with_its_budget_and_its_date() -> None:
     lines = [line for line in page.render([ROW]).splitlines() if line.startswith("| worker-engine-killed |")]
     assert lines[0] == (
-        "| worker-engine-killed | double | 3 of 100 | 1.0 s | - | worker 1: a \\| b &lt;c> d | 0 failed, out 5 s |"
+        "| worker-engine-killed | double | 3 of 100 | 1.0 s | 1.2 s | - | worker 1: a \\| b &lt;c> d | 0 failed, out 5 s |"
         " failed: whole again: never seen | 2026-01-02 |"
     )
 

@@ -1,0 +1,256 @@
+"""Drills on whole zones: drained, given a new version, or cut off, while the other zones answer."""
+
+from __future__ import annotations
+
+import copy
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from e2e import api, host, processes
+from e2e.api import Obj
+from e2e.demo.watch import condition
+from e2e.drills import operators
+from e2e.drills.drill import Drill, Scene
+from e2e.drills.load import FULL, FULL_BEFORE, SHORT, SHORT_BEFORE, new_template
+from e2e.drills.outcomes import all_recreated_and_settled, recreated_and_settled, settled
+from e2e.drills.target import NAMESPACE, Engine, Layout, Target, manifest
+
+ZONE, NODE = "zone-a", "node-a"
+"""What is drained or lost, and its only node. The platform prefers another one."""
+
+DWELL_SECONDS, SHORT_DWELL_SECONDS = 10, 2
+ZONES3 = Layout("drill-zones", {"zone-a": 1, "zone-b": 1, "zone-c": 1}, {"failover": {"returnSeconds": 20}})
+"""The defaults but for the minute in which a zone comes back, which is spent many times."""
+ZONES2 = Layout(
+    "drill-two-zones",
+    {"zone-a": 1, "zone-b": 1},
+    {"failover": {"dwellSeconds": SHORT_DWELL_SECONDS, "returnSeconds": 4}},
+)
+
+FULL_ROUNDS, FULL_DRAIN_REQUESTS = 10, 20_000
+DEADLINE_SECONDS = 60
+_CLI_SECONDS = 300
+_CUT_SECONDS, _SHORT_CUT_SECONDS = 25.0, 12.0
+"""Less than Kubernetes takes to notice that a node does not answer: its endpoints are ready all the time."""
+_LOST_SECONDS, _TAKEN_OVER_SECONDS = 5.0, 15.0
+_APPLIED_SECONDS = 1.0
+"""Until the gateway follows a weight."""
+_FLAP_SECONDS, _FLAPS = 5.0, 5
+_KILLS, _BETWEEN_KILLS_SECONDS = 4, 12.0
+_STOPPED = "ProgressDeadlineExceeded"
+
+# A zone takes half a minute to leave and as long to come back, besides the longest stream and the pods' own end.
+_ROUND_SECONDS = 180.0
+_QUIET: dict[str, float | None] = {
+    "failed": 0,
+    "out_of_rotation_seconds": None,
+    "last_failed_seconds": None,
+    "longest_silence_seconds": 1.0,
+    "zones_out": 1,
+}
+
+
+def _trireme(target: Target, *words: str) -> None:
+    """The command line, as its user has it. Raises CommandError with what it said."""
+    where = ("--namespace", NAMESPACE, "--kubeconfig", str(target.cluster.kubeconfig()))
+    host.run(target.cluster.command(sys.executable, "-m", "trireme_operator.cli.main", *words, *where))
+
+
+def _drain(scene: Scene) -> float:
+    at = time.monotonic()
+    _trireme(scene.target, "drain", scene.target.name, ZONE, "--yes", f"--timeout={_CLI_SECONDS}")
+    return at
+
+
+def _undrain(scene: Scene) -> None:
+    _trireme(scene.target, "undrain", scene.target.name, ZONE, f"--timeout={_CLI_SECONDS}")
+
+
+def _and_again(scene: Scene, *, rounds: int) -> None:
+    """Back, and as many more drains as it takes."""
+    _undrain(scene)
+    for _ in range(rounds - 1):
+        _drain(scene)
+        _undrain(scene)
+
+
+def _take_back_drain(scene: Scene) -> None:
+    scene.target.kube.merge_patch(scene.target.path, {"metadata": {"annotations": {f"drain.trireme.dev/{ZONE}": None}}})
+
+
+def _kill_operators(scene: Scene) -> None:
+    """All of them, again and again, wherever the rollout is."""
+    for _ in range(_KILLS):
+        time.sleep(_BETWEEN_KILLS_SECONDS)
+        processes.kill_operator(scene.target.kube)
+
+
+def _broken_template(scene: Scene) -> float:
+    """An engine that never gets ready."""
+    target = scene.target
+    overlay: Obj = copy.deepcopy(_overlay(target))
+    overlay["spec"]["containers"][0]["env"].append({"name": "DOUBLE_NEVER_READY", "value": "1"})
+    at = time.monotonic()
+    target.set_spec(podTemplate=overlay, rollout={"progressDeadlineSeconds": DEADLINE_SECONDS})
+    return at
+
+
+def _until_it_stops(scene: Scene) -> None:
+    """The condition names the zone and the cause; then the former values come back. Raises RuntimeError."""
+    target = scene.target
+
+    def stopped() -> Obj | None:
+        found = condition(target.kube.get(target.path), "Progressing")
+        return found if found.get("reason") == _STOPPED else None
+
+    said = api.wait_until(stopped, timeout_seconds=DEADLINE_SECONDS + _ROUND_SECONDS, what=f"the reason {_STOPPED}")
+    message = str((said or {}).get("message"))
+    if f"zone {ZONE} " not in message or "put the former values back" not in message:
+        raise RuntimeError(f"the condition does not name zone {ZONE} and the way out: {message}")
+    _former_template(scene)
+
+
+def _former_template(scene: Scene) -> None:
+    scene.target.set_spec(podTemplate=_overlay(scene.target), rollout=None)
+
+
+def _overlay(target: Target) -> Any:
+    return manifest(target.layout, target.engine)["spec"]["podTemplate"]
+
+
+def _cut(scene: Scene) -> float:
+    at = time.monotonic()
+    scene.target.cluster.cut_zone(ZONE)
+    return at
+
+
+def _heal(scene: Scene) -> None:
+    scene.target.cluster.heal_zone(ZONE)
+
+
+def _heal_after(scene: Scene, *, seconds: float) -> None:
+    time.sleep(seconds)
+    _heal(scene)
+
+
+def _flap(scene: Scene) -> None:
+    """There and away, each for less time than the zone has to be well."""
+    for _ in range(_FLAPS):
+        _heal_after(scene, seconds=_FLAP_SECONDS)
+        time.sleep(_FLAP_SECONDS)
+        _cut(scene)
+    _heal_after(scene, seconds=_FLAP_SECONDS)
+
+
+def _prepared(target: Target, *, operator: Callable[[Target, str], None] | None = None) -> None:
+    """Every zone has its whole share, and the operator that acts is where the drill wants it."""
+    if operator is not None:
+        operator(target, NODE)
+    target.wait_until_settled()
+
+
+_WITH_OPERATOR_OUTSIDE = partial(_prepared, operator=operators.keep_active_out)
+_WITH_OPERATOR_INSIDE = partial(_prepared, operator=operators.keep_active_in)
+
+
+def zone_drills(*, short: bool) -> tuple[Drill, ...]:
+    """Those of a zone that is taken out on purpose, then those of a zone that is lost."""
+    common = partial(
+        Drill,
+        layout=ZONES2 if short else ZONES3,
+        broken=(ZONE, 0),
+        engines=frozenset({Engine.DOUBLE}),
+        prepare=_prepared,
+        shape=SHORT if short else FULL,
+        before=SHORT_BEFORE if short else FULL_BEFORE,
+    )
+    found = (*_on_purpose(common, short=short), *_lost(common, short=short))
+    return found if short else (*found, _flapping(common))
+
+
+def _on_purpose(common: Callable[..., Drill], *, short: bool) -> tuple[Drill, ...]:
+    rounds, zones = (1, 2) if short else (FULL_ROUNDS, 3)
+    rollout = partial(common, act=new_template, outcome=all_recreated_and_settled, leave_others=False)
+    limits = _QUIET | {"recovered_seconds": zones * _ROUND_SECONDS, "returns": zones}
+    return (
+        common(
+            "zone-drain",
+            f"trireme drain and undrain of a zone, {rounds} times",
+            _drain,
+            settled,
+            follow=partial(_and_again, rounds=rounds),
+            undo=_take_back_drain,
+            limits=_QUIET | {"recovered_seconds": rounds * _ROUND_SECONDS, "returns": rounds},
+            requests=0 if short else FULL_DRAIN_REQUESTS,
+        ),
+        rollout("zone-rollout", f"a new template for {zones} zones", limits=limits),
+        rollout(
+            "zone-rollout-operator-killed",
+            f"a new template for {zones} zones, and SIGKILL to every operator, {_KILLS} times",
+            follow=_kill_operators,
+            limits=limits,
+        ),
+        common(
+            "zone-rollout-stopped",
+            "a template that never gets ready, and the former one after the deadline",
+            _broken_template,
+            recreated_and_settled,
+            follow=_until_it_stops,
+            undo=_former_template,
+            limits=_QUIET | {"recovered_seconds": DEADLINE_SECONDS + 2 * _ROUND_SECONDS, "returns": 1},
+        ),
+    )
+
+
+def _lost(common: Callable[..., Drill], *, short: bool) -> tuple[Drill, ...]:
+    cut, dwell = (_SHORT_CUT_SECONDS, SHORT_DWELL_SECONDS) if short else (_CUT_SECONDS, DWELL_SECONDS)
+    lost = partial(common, act=_cut, outcome=settled, undo=_heal)
+    return (
+        lost(
+            "zone-cut",
+            f"a zone's network cut off for {cut:.0f} s",
+            prepare=_WITH_OPERATOR_OUTSIDE,
+            follow=partial(_heal_after, seconds=cut),
+            stays_out_seconds=cut + dwell,
+            limits=_limits(_LOST_SECONDS, cut),
+        ),
+        lost(
+            "zone-cut-active-operator",
+            f"a zone's network cut off for {_CUT_SECONDS:.0f} s, with the operator in it that acts",
+            prepare=_WITH_OPERATOR_INSIDE,
+            follow=partial(_heal_after, seconds=_CUT_SECONDS),
+            stays_out_seconds=_CUT_SECONDS + dwell,
+            limits=_limits(_TAKEN_OVER_SECONDS, _CUT_SECONDS),
+        ),
+    )
+
+
+def _flapping(common: Callable[..., Drill]) -> Drill:
+    """Only where a zone must be well for longer than it is there."""
+    last = (2 * _FLAPS + 1) * _FLAP_SECONDS
+    return common(
+        "zone-flapping",
+        f"a zone's network cut off and back every {_FLAP_SECONDS:.0f} s, {_FLAPS + 1} times",
+        _cut,
+        settled,
+        prepare=_WITH_OPERATOR_OUTSIDE,
+        follow=_flap,
+        undo=_heal,
+        stays_out_seconds=last + DWELL_SECONDS,
+        limits=_limits(_LOST_SECONDS, last),
+    )
+
+
+def _limits(moved: float, away: float) -> dict[str, float | None]:
+    """Requests that are sent to the zone until its weight has moved are lost, and no later ones."""
+    return {
+        "out_of_rotation_seconds": None,
+        "weight_moved_seconds": moved,
+        "last_failed_seconds": moved + _APPLIED_SECONDS,
+        "recovered_seconds": away + _ROUND_SECONDS,
+        "zones_out": 1,
+        "returns": 1,
+    }
