@@ -27,8 +27,8 @@ ROW: dict[str, Any] = {
 def test_a_row_is_one_line_with_its_budget_and_its_date() -> None:
     lines = [line for line in page.render([ROW]).splitlines() if line.startswith("| worker-engine-killed |")]
     assert lines[0] == (
-        "| worker-engine-killed | double | 3 of 100 | 1.0 s | 1.2 s | - | worker 1: a \\| b &lt;c> d | 0 failed, out 5 s |"
-        " failed: whole again: never seen | 2026-01-02 |"
+        "| worker-engine-killed | double | 3 of 100 | 1.0 s | 1.2 s | - | worker 1: a \\| b &lt;c> d |"
+        " 0 failed, out 5 s | failed: whole again: never seen | 2026-01-02 |"
     )
 
 

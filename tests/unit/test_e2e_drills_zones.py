@@ -1,0 +1,119 @@
+"""What a drill's record tells of zones: when one lost its traffic, when it was back, how many were out at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from e2e.drills import outcomes, timeline
+from e2e.drills.catalogue import drills
+from e2e.drills.drill import Scene
+from e2e.drills.judge import Budget, Measured, Must, judge
+from e2e.drills.record import Record, Seen
+from e2e.drills.target import PAIR, Engine, Target
+from e2e.drills.timeline import Pods
+
+GOOD = Measured(
+    requests=100,
+    out_of_rotation_seconds=0.6,
+    recovered_seconds=7.0,
+    longest_silence_seconds=0.3,
+    weight_moved_seconds=1.0,
+    whole_again=True,
+)
+
+
+def route(*, a: int, b: int) -> dict[str, Any]:
+    refs = [{"name": "m-zone-a-http", "weight": a}, {"name": "m-zone-b-http", "weight": b}]
+    return {"metadata": {"name": "m"}, "spec": {"rules": [{"backendRefs": refs}]}}
+
+
+def leader(uid: str) -> dict[str, Any]:
+    labels = {"trireme.dev/zone": "zone-a", "leaderworkerset.sigs.k8s.io/group-index": "0"}
+    ready = [{"type": "Ready", "status": "True"}]
+    return {"metadata": {"name": "m-0", "uid": uid, "labels": labels}, "status": {"conditions": ready}}
+
+
+PODS = [Seen(0, "ADDED", leader("old")), Seen(3, "DELETED", leader("old")), Seen(5, "ADDED", leader("new"))]
+WAY = [
+    Seen(0, "ADDED", route(a=50, b=50)),
+    Seen(3, "MODIFIED", route(a=25, b=50)),
+    Seen(4, "MODIFIED", route(a=0, b=50)),
+    Seen(6, "MODIFIED", route(a=16, b=50)),
+    Seen(7, "MODIFIED", route(a=50, b=50)),
+    Seen(8, "MODIFIED", route(a=50, b=50)),
+]
+
+
+def test_a_zone_is_back_when_it_has_traffic_again_and_settled_when_every_share_is_as_before() -> None:
+    assert timeline.weight_back(WAY, "zone-a", since=2) == 6
+    assert timeline.settled(WAY, "zone-a", since=2) == 7, "what the gateway writes later changes no share"
+    assert timeline.weight_back(WAY[:3], "zone-a", since=2) is None
+    assert timeline.settled(WAY[:4], "zone-a", since=2) is None
+    assert timeline.weight_back(WAY, "zone-b", since=2) is None, "it never was out"
+    assert timeline.settled(WAY, "zone-b", since=2) is None
+    gone = Seen(9, "DELETED", route(a=50, b=50))
+    assert timeline.settled([*WAY, gone], "zone-a", since=2) is None
+
+
+def test_zones_without_traffic_and_their_returns_are_counted() -> None:
+    assert (timeline.returns(WAY, since=2), timeline.zones_out(WAY, since=2)) == (1, 1)
+    again = [*WAY, Seen(9, "MODIFIED", route(a=0, b=0)), Seen(10, "MODIFIED", route(a=1, b=1))]
+    assert (timeline.returns(again, since=2), timeline.zones_out(again, since=2)) == (3, 2)
+    assert timeline.returns(WAY, since=5) == 1, "what it was at the event counts as the start"
+    assert (timeline.returns(WAY, since=7), timeline.zones_out(WAY, since=7)) == (0, 0)
+
+
+def test_some_outcomes_take_both_pods_and_route() -> None:
+    target = Target(Engine.DOUBLE, PAIR, Mock(), Mock(), "", 0)
+    pods = tuple(event.obj for event in PODS[:1])
+    scene = Scene(target, pods, Pods.of(pods), Pods())
+    assert outcomes.recreated_and_settled(Record(PODS, WAY), scene, 2) == 7
+    assert outcomes.all_recreated_and_settled(Record(PODS, WAY[:3]), scene, 2) is None
+    assert outcomes.recreated_and_settled(Record(PODS[:2], WAY), scene, 2) is None
+    assert outcomes.settled(Record([], WAY), scene, 2) == 7
+
+
+@pytest.mark.parametrize(
+    ("limits", "change", "word"),
+    [
+        ({"weight_moved_seconds": 5.0}, {"weight_moved_seconds": 5.2}, "no traffic for the zone after 5.2 s"),
+        ({"zones_out": 1}, {"zones_out": 2}, "2 zones had no traffic at one time, at most 1 may"),
+        ({"returns": 1}, {"returns": 3}, "came back into traffic 3 times, at most 1 may"),
+    ],
+)
+def test_a_drill_that_misses_a_limit_of_zones_says_which(
+    limits: dict[str, Any], change: dict[str, Any], word: str
+) -> None:
+    assert judge(GOOD, Budget(**limits), Must()) == ()
+    (why,) = judge(dataclasses.replace(GOOD, **change), Budget(**limits), Must())
+    assert word in why
+
+
+def test_a_zone_that_is_back_too_early_has_not_been_well_for_long_enough() -> None:
+    early = dataclasses.replace(GOOD, weight_back_seconds=9.0)
+    (why,) = judge(early, Budget(), Must(stays_out_seconds=10.0))
+    assert "traffic again after 9.0 s, it may not before 10 s" in why
+    assert judge(early, Budget(), Must(stays_out_seconds=9.0)) == ()
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_no_drill_on_a_zone_takes_out_two_or_lets_one_flap(short: bool) -> None:
+    found = {drill.name: drill for drill in drills(short=short) if drill.name.startswith("zone-")}
+    assert {drill.limits["zones_out"] for drill in found.values()} == {1}
+    assert all(drill.shape and drill.shape.per_second == 100 for drill in found.values())
+    on_purpose = {name for name, drill in found.items() if drill.limits.get("failed") == 0}
+    assert on_purpose == {"zone-drain", "zone-rollout", "zone-rollout-operator-killed", "zone-rollout-stopped"}
+    lost = {name: drill.limits["weight_moved_seconds"] for name, drill in found.items() if name not in on_purpose}
+    assert {name for name, seconds in lost.items() if seconds == 15} == {"zone-cut-active-operator"}
+    assert all(seconds in {5, 15} for seconds in lost.values())
+    assert all(found[name].stays_out_seconds > 0 and found[name].limits["returns"] == 1 for name in lost)
+    assert ("zone-flapping" in found) is not short
+
+
+def test_a_zone_is_drained_ten_times_under_twenty_thousand_requests() -> None:
+    drill = next(drill for drill in drills() if drill.name == "zone-drain")
+    assert (drill.limits["returns"], drill.requests) == (10, 20_000)
