@@ -36,8 +36,8 @@ down: bootstrap ## Take the cluster of `make demo` or `make e2e` down; leaves no
 
 # ---- the tiers of testing --------------------------------------------------------------------------------
 
-# Four parts at a time, each shown when it is done; one that fails does not hide the others.
-CHECKS := check-launcher-tests check-process-tests check-tests check-types check-chart check-generated check-lint \
+# Some parts at a time, each shown when it is done; one that fails does not hide the others.
+CHECKS := check-waiting-tests check-tests check-types check-chart check-generated check-lint \
           check-imports check-format check-shell check-yaml check-spelling
 
 .PHONY: check
@@ -54,20 +54,19 @@ check-types:
 	$(PART) "types (mypy --strict)" $(BIN)/mypy
 check-imports:
 	$(PART) "layers (import-linter)" $(BIN)/lint-imports --no-logo
-# Tests that start programs wait more than they work, the others the other way round: side by side they fill the cores.
+# Tests of launchers and other programs wait more than they work, the others the other way round: side by side they fill
+# the cores.
 FAST := -q -m "not integration and not e2e and not engine"
-LAUNCHER_TESTS := $(addprefix tests/unit/test_,runtime_process.py runtime_replicas.py runtime_failures.py \
-                  preflight_process.py)
-PROCESS_TESTS = $(filter-out $(LAUNCHER_TESTS),$(shell grep -lE '\bsubprocess\b' tests/unit/test_*.py))
+LAUNCHER_TESTS := $(addprefix tests/unit/test_,runtime_permit.py runtime_replicas.py runtime_failures.py \
+                  preflight_process.py runtime_process.py runtime_arrival.py runtime_peer.py preflight_measuring.py \
+                  collector.py controller_rights.py)
+WAITING_TESTS = $(LAUNCHER_TESTS) $(filter-out $(LAUNCHER_TESTS),$(shell grep -lE '\bsubprocess\b' tests/unit/test_*.py))
 check-tests:
-	$(PART) "unit and golden tests" $(PY) -m pytest $(FAST) -n 2 $(LAUNCHER_TESTS:%=--ignore=%) $(PROCESS_TESTS:%=--ignore=%) \
+	$(PART) "unit and golden tests" $(PY) -m pytest $(FAST) -n 2 $(WAITING_TESTS:%=--ignore=%) \
 	    --junitxml=$(RESULTS)/unit.xml tests/unit tests/golden
-check-process-tests:
-	$(PART) "unit tests that start programs" $(PY) -m pytest $(FAST) \
-	    --junitxml=$(RESULTS)/processes.xml $(PROCESS_TESTS)
-check-launcher-tests:
-	$(PART) "unit tests with real launchers" $(PY) -m pytest $(FAST) -n 6 \
-	    --junitxml=$(RESULTS)/launchers.xml $(LAUNCHER_TESTS)
+check-waiting-tests:
+	$(PART) "unit tests that wait for programs" $(PY) -m pytest $(FAST) -n 8 --dist worksteal \
+	    --junitxml=$(RESULTS)/waiting.xml $(WAITING_TESTS)
 check-generated:
 	$(PART) "generated files are up to date" $(SHELL) -c \
 	    '$(PY) -m trireme_operator.generate --check && $(PY) -m scripts.generate_manifests --check && \

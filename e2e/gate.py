@@ -48,7 +48,7 @@ def phases(folder: Path) -> tuple[Phase, ...]:
             "check",
             ("make", "check", f"RESULTS={folder}"),
             1800,
-            tests=("unit.xml", "processes.xml", "launchers.xml"),
+            tests=("unit.xml", "waiting.xml"),
             lane="beside",
         ),
         # All programs before any test that stands on them: a test has no time for a compiler.

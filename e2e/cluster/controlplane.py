@@ -101,7 +101,11 @@ class ControlPlane:
         self._audit_policy = audit_policy
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -133,8 +137,8 @@ class ControlPlane:
         """Signs servers and clients of the cluster; made when it is missing."""
         return Authority(self.pki, "cluster-ca")
 
-    def start(self, *, seconds: float = 60.0) -> None:
-        """Start what does not run and return when the API server is ready.
+    def start(self, *, seconds: float = 240.0) -> None:
+        """Start what does not run and return when the API server is ready: in seconds, or minutes on busy processors.
 
         Raises:
             ProcessError: a process ended or did not become ready; shows the end of its log.
@@ -167,7 +171,7 @@ class ControlPlane:
     def ready(self) -> bool:
         """Whether the API server says that it is ready."""
         try:
-            return self.kubectl("get", "--raw=/readyz", "--request-timeout=2s") == "ok"
+            return self.kubectl("get", "--raw=/readyz", "--request-timeout=10s") == "ok"
         except CommandError:
             return False
 

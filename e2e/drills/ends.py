@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,17 +13,21 @@ from collections.abc import Callable
 from e2e import api, processes
 from e2e.api import Obj
 from e2e.drills import memory
+from e2e.drills.client import Shape
 from e2e.drills.drill import Act, Cause, Drill, Scene
 from e2e.drills.outcomes import recreated
 from e2e.drills.target import LOST_SECONDS, NAMESPACE, STALL_SECONDS, Engine
 
 _ENGINE_PORT = 8000
+_RUNS = re.compile(r"^vllm:num_requests_running\{.*\} [1-9]", re.MULTILINE)
 _EXHAUSTED_SECONDS = 90.0
 _STALLED = {
     "out_of_rotation_seconds": STALL_SECONDS + 5.0,
     "last_failed_seconds": STALL_SECONDS + 8.0,
     "recovered_seconds": STALL_SECONDS + 30.0,
 }
+_LASTING = Shape(4, tokens=64)
+"""Answers that overlap with a real model, so that its engine has something to do all the time."""
 _VLLM, _DOUBLE = frozenset({Engine.VLLM}), frozenset({Engine.DOUBLE})
 
 
@@ -51,6 +56,21 @@ def _kill_operator_and_engine(scene: Scene) -> float:
     processes.kill_operator(scene.target.kube)
     at = time.monotonic()
     os.kill(victim, signal.SIGKILL)
+    return at
+
+
+def _freeze_rank(scene: Scene) -> float:
+    """While a request runs, as the engine says: a step that hangs when nothing ran before it is not told by it."""
+    victim = processes.rank(uid(scene.worker))
+    engine = f"/api/v1/namespaces/{NAMESPACE}/pods/{scene.leader['metadata']['name']}:{_ENGINE_PORT}/proxy/metrics"
+    api.wait_until(
+        lambda: _RUNS.search(scene.target.kube.text("GET", engine)),
+        timeout_seconds=60,
+        what="a request to run",
+        interval_seconds=0.05,
+    )
+    at = time.monotonic()
+    os.kill(victim, signal.SIGSTOP)
     return at
 
 
@@ -129,11 +149,12 @@ PROCESS_DRILLS = (
     Drill(
         "rank-frozen",
         "SIGSTOP to the process of a worker's rank, while requests run",
-        _send(signal.SIGSTOP, processes.rank, 1),
+        _freeze_rank,
         recreated,
         Cause(("Stalled",), 0),
         engines=_VLLM,
         limits=_STALLED,
+        shape=_LASTING,
     ),
     Drill(
         "engine-hung",

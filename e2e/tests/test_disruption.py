@@ -15,7 +15,7 @@ from e2e.cluster import Cluster
 from e2e.cluster.provider import ZONES
 from e2e.drills.timeline import is_ready
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 DRAINED = ("node-a", "node-b")
 SPARE = "node-c"
@@ -134,7 +134,7 @@ def test_a_drain_of_two_nodes_with_four_members_of_two_groups_takes_one_group(
         assert groups.most_broken == 1
         assert len(groups.touched()) == 1, groups.touched()
         assert any("would violate the pod's disruption budget" in text for text in said), said
-    wait_until(groups.whole, timeout_seconds=90, what="both groups to be whole again")
+    wait_until(groups.whole, timeout_seconds=150, what="both groups to be whole again")
 
 
 def test_a_drain_of_two_nodes_moves_one_group_after_the_other(cluster: Cluster, kube: Api, namespace: str) -> None:
@@ -153,14 +153,16 @@ def test_a_drain_of_two_nodes_moves_one_group_after_the_other(cluster: Cluster, 
     assert {pod["spec"]["nodeName"] for pod in leaders} == set(DRAINED), "leaders are kept apart"
     groups.remember()
 
-    with drains(cluster, DRAINED, seconds=120) as running:
-        said = _run_beside(groups, running, seconds=150)
+    # kubectl asks for evictions by name, every 5 s while one is refused, and a name soon means a pod on the third node:
+    # a drain may move groups more than once before it ends.
+    with drains(cluster, DRAINED, seconds=240) as running:
+        said = _run_beside(groups, running, seconds=270)
         # One that stopped waiting is asked again, as whoever drains nodes does: what counts is that the node is empty.
         for node, drain, text in zip(DRAINED, running, said, strict=True):
             if drain.returncode:
-                assert "context deadline exceeded" in text, text
-                cluster.kubectl("drain", node, *_words(30))
-        wait_until(lambda: not groups.look(), timeout_seconds=60, what="both groups to be whole on the third node")
+                assert "deadline exceeded" in text or "global timeout reached" in text, text
+                cluster.kubectl("drain", node, *_words(120))
+        wait_until(lambda: not groups.look(), timeout_seconds=150, what="both groups to be whole on the third node")
         assert groups.most_broken == 1
         assert groups.touched() == {"0", "1"}
         assert {pod["spec"]["nodeName"] for pod in groups.pods()} == {SPARE}

@@ -87,7 +87,7 @@ async def test_apis_and_the_server_itself_come_and_go(late_hands: Hands, bare: t
     server.stop()
     await asyncio.sleep(3)
     server.start()
-    await asyncio.to_thread(server.wait, plane.ready, seconds=60)
+    await asyncio.to_thread(server.wait, plane.ready, seconds=120)
     await hands.delete(LEADER_WORKER_SET, NAMESPACE, "llm-zone-a")
     await made(LEADER_WORKER_SET, 2)
     assert operator.running

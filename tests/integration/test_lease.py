@@ -262,7 +262,7 @@ async def test_without_an_api_server_nobody_ends_and_the_holder_goes_on(
     await asyncio.sleep(10)
     assert await asyncio.to_thread(pair.leader) == "", "who can't renew it does not lead"
     server.start()
-    server.wait(plane.ready, seconds=30)
+    server.wait(plane.ready, seconds=120)
     await pair.led_by(*NAMES, seconds=30)
     assert {name: each.pid for name, each in pair.operators.items() if each.running} == pids
     async with connected(plane.kubeconfig) as again:

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from trireme_operator.metricsapi.leaders import Leader
-from trireme_operator.rendering.api_service import METRICS_GROUP, METRICS_VERSION, QUEUE_METRIC
+from trireme_operator.planning import QUEUE_LENGTH
+from trireme_operator.rendering.api_service import METRICS_GROUP, METRICS_VERSION
 
 _GROUP_VERSION: Final = f"{METRICS_GROUP}/{METRICS_VERSION}"
 RESOURCES: Final[dict[str, Any]] = {
@@ -16,7 +17,7 @@ RESOURCES: Final[dict[str, Any]] = {
     "groupVersion": _GROUP_VERSION,
     "resources": [
         {
-            "name": f"pods/{QUEUE_METRIC}",
+            "name": f"pods/{QUEUE_LENGTH}",
             "singularName": "",
             "namespaced": True,
             "kind": "MetricValueList",
@@ -32,7 +33,7 @@ def values(leaders: Iterable[tuple[Leader, datetime]]) -> dict[str, Any]:
     items = [
         {
             "describedObject": {"kind": "Pod", "namespace": leader.namespace, "name": leader.name, "apiVersion": "v1"},
-            "metric": {"name": QUEUE_METRIC, "selector": None},
+            "metric": {"name": QUEUE_LENGTH, "selector": None},
             "timestamp": f"{read:%Y-%m-%dT%H:%M:%SZ}",
             "value": str(leader.value),
         }

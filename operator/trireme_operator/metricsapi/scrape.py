@@ -16,7 +16,7 @@ from trireme_operator.collector.schedule import Schedule
 from trireme_operator.collector.statusz import AnswerError
 from trireme_operator.collector.targets import Target
 from trireme_operator.metricsapi.leaders import Leaders
-from trireme_operator.rendering.api_service import QUEUE_METRIC
+from trireme_operator.planning import QUEUE_LENGTH
 
 INTERVAL_SECONDS: Final = 2.0
 """Between two reads of a leader, while there are no more than the budget of reads allows."""
@@ -27,7 +27,7 @@ _INFO: Final = b"\ntrireme_launcher_info{"
 _INFO_LIMIT: Final = 4096
 _POD: Final = re.compile(rb'[{,]pod="([^"]*)"')
 _READY: Final = b'\ntrireme_launcher_stage{stage="Ready"} 1\n'
-_VALUE: Final = re.compile(rb"\n%b ([0-9]{1,12})\n" % QUEUE_METRIC.encode())
+_VALUE: Final = re.compile(rb"\n%b ([0-9]{1,12})\n" % QUEUE_LENGTH.encode())
 
 ReadFn = Callable[[str], Awaitable[bytes]]
 """The body of ``/metrics`` at an address. Raises SilentError and AnswerError."""

@@ -22,7 +22,8 @@ from trireme_operator.metricsapi.certificates import Serving
 from trireme_operator.metricsapi.front_proxy import FrontProxy
 from trireme_operator.metricsapi.leaders import Leader
 from trireme_operator.metricsapi.scrape import Scraper
-from trireme_operator.rendering.api_service import METRICS_PATH, QUEUE_METRIC
+from trireme_operator.planning import QUEUE_LENGTH
+from trireme_operator.rendering.api_service import METRICS_PATH
 
 _BACKLOG: Final = 128
 _KEEPALIVE_SECONDS: Final = 120.0
@@ -116,8 +117,8 @@ class Server:
     async def _values(self, request: web.Request) -> web.Response:
         found = request.match_info
         namespace, name, metric = found["namespace"], found["name"], found["metric"]
-        if metric != QUEUE_METRIC:
-            text = f"the server could not find the metric {metric} for pods: it serves {QUEUE_METRIC}"
+        if metric != QUEUE_LENGTH:
+            text = f"the server could not find the metric {metric} for pods: it serves {QUEUE_LENGTH}"
             return _failed(404, "NotFound", text)
         try:
             selector = selectors.parse(request.query.get("labelSelector", ""))

@@ -14,7 +14,6 @@ from trireme_operator.api.labels import MANAGED_BY
 
 METRICS_GROUP: Final = "custom.metrics.k8s.io"
 METRICS_VERSION: Final = "v1beta2"
-QUEUE_METRIC: Final = "inference_queue_length"
 API_SERVICE_NAME: Final = f"{METRICS_VERSION}.{METRICS_GROUP}"
 METRICS_PATH: Final = f"/apis/{METRICS_GROUP}/{METRICS_VERSION}"
 CA_KEY: Final = "ca.crt"
