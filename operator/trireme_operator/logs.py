@@ -1,7 +1,7 @@
 """Logging: one line an event, JSON for machines or colours for people, for our own lines and those of libraries.
 
 Every line of a reconcile carries `namespace`, `name` and `reconcileID`; actions are said before they are done
-("Applying child"); values of Secrets never get here, because the operator reads none.
+("Applying child"); values of Secrets never get here.
 """
 
 import logging

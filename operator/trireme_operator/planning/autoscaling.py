@@ -57,11 +57,6 @@ class ZoneLoss:
     left: int
     needed: int
 
-    @property
-    def survived(self) -> bool:
-        """Whether the rest would carry the load."""
-        return self.left >= self.needed
-
 
 def source_of_metrics(scaling: Autoscaling) -> MetricsSource:
     """What the resource says, or the default."""
