@@ -5,10 +5,11 @@ from typing import Any
 _GATEWAY: dict[str, Any] = {"parentRefs": [{"name": "edge"}]}
 _ONE: list[dict[str, Any]] = [{"name": "a"}]
 _TWO = [*_ONE, {"name": "b"}]
-_FIELDS = ("detectSeconds", "dwellSeconds", "returnSeconds", "survivorFloor")
+_OF_ZONES = ("returnSeconds", "survivorFloor")
+_FIELDS = ("detectSeconds", "dwellSeconds", *_OF_ZONES)
 
 BROKEN: list[tuple[str, dict[str, Any]]] = [
-    *(("spec", {"zones": _ONE, "gateway": _GATEWAY, "failover": {field: 5}}) for field in _FIELDS),
+    *(("spec", {"zones": _ONE, "gateway": _GATEWAY, "failover": {field: 5}}) for field in _OF_ZONES),
     ("spec", {"zones": _TWO, "gateway": None, "failover": {"returnSeconds": 5}}),
     (
         "spec.gateway.requestHeaders[].name",
@@ -26,7 +27,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
 ]
 GOOD: list[dict[str, Any]] = [
     {"zones": _TWO, "gateway": _GATEWAY, "failover": {**dict.fromkeys(_FIELDS, 5), "replaceLostPods": "Force"}},
-    {"zones": _ONE, "failover": {"replaceLostPods": "Force"}},
+    {"zones": _ONE, "failover": {"detectSeconds": 5, "dwellSeconds": 5, "replaceLostPods": "Force"}},
     {"gateway": _GATEWAY | {"requestHeaders": [{"name": "X-Inference-Zone", "value": "spread over all"}]}},
     {"gateway": _GATEWAY | {"timeouts": {"requestSeconds": 0, "backendRequestSeconds": 6}}},
     {"gateway": _GATEWAY | {"timeouts": {"requestSeconds": 6, "backendRequestSeconds": 6}}},

@@ -21,12 +21,13 @@ class Failover(Model):
     detect_seconds: Annotated[int, Field(ge=2, le=300)] | None = None
     """Seconds for which the launchers of all leaders of a zone must be silent, while those of another zone answer,
     until the zone counts as lost and gets no traffic. Kubernetes itself needs about 50 s for that. A launcher of each
-    zone is asked once a second. Default: 3."""
+    zone is asked once a second. A leader that is silent for so long while others of its zone answer is taken out of the
+    Services. Default: 3."""
 
     dwell_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
-    """Seconds that a zone which was out of traffic, or a group that was not ready, must be well before it gets traffic
-    again; also the shortest time between two steps of `returnSeconds`. It leaves at once. So a zone that comes and goes
-    stays out. Default: 10."""
+    """Seconds that a zone which was out of traffic, or a group that was not ready or silent, must be well before it gets
+    traffic again; also the shortest time between two steps of `returnSeconds`. It leaves at once. So a zone that comes
+    and goes stays out. Default: 10."""
 
     return_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
     """Seconds in which a zone that was out of traffic takes its share back, in at most eleven steps; and in which one

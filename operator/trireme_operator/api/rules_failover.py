@@ -1,4 +1,7 @@
-"""Rules on ``spec.failover``: between zones there is nothing to move without a second one, or without a route."""
+"""Rules on ``spec.failover``: between zones there is nothing to move without a second one, or without a route.
+
+`detectSeconds` and `dwellSeconds` act without them too: on a silent leader among others.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ _ZONES: Final = "has(self.zones) && self.zones.size() > 1"
 
 
 def _rules() -> Iterator[Rule]:
-    for field in ("detectSeconds", "dwellSeconds", "returnSeconds", "survivorFloor"):
+    for field in ("returnSeconds", "survivorFloor"):
         yield Rule(
             where="spec",
             rule=f"!has(self.failover) || !has(self.failover.{field}) || {_ZONES} && has(self.gateway)",
