@@ -25,9 +25,9 @@ class Failover(Model):
     Services. Default: 3."""
 
     dwell_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
-    """Seconds that a zone which was out of traffic, or a group that was not ready or silent, must be well before it gets
-    traffic again; also the shortest time between two steps of `returnSeconds`. It leaves at once. So a zone that comes
-    and goes stays out. Default: 10."""
+    """Seconds that a zone which was out of traffic, or a group that was silent or not ready, must be well before it
+    gets traffic again; also the shortest time between two steps of `returnSeconds`. It leaves at once. So a zone that
+    comes and goes stays out. Default: 10."""
 
     return_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
     """Seconds in which a zone that was out of traffic takes its share back, in at most eleven steps; and in which one
