@@ -16,8 +16,9 @@ from e2e.demo.watch import condition
 from e2e.drills import operators
 from e2e.drills.drill import Drill, Scene
 from e2e.drills.load import FULL, FULL_BEFORE, SHORT, SHORT_BEFORE, new_template
-from e2e.drills.outcomes import all_recreated_and_settled, recreated_and_settled, settled
+from e2e.drills.outcomes import all_recreated_and_settled, recreated_and_settled, returned, settled
 from e2e.drills.target import NAMESPACE, Engine, Layout, Target, manifest
+from e2e.drills.timeline import ROLE, label
 
 ZONE, NODE = "zone-a", "node-a"
 """What is drained or lost, and its only node. The platform prefers another one."""
@@ -41,7 +42,10 @@ _APPLIED_SECONDS = 1.0
 """Until the gateway follows a weight."""
 _FLAP_SECONDS, _FLAPS = 5.0, 5
 _KILLS, _BETWEEN_KILLS_SECONDS = 4, 12.0
-_STOPPED = "ProgressDeadlineExceeded"
+_STOPPED, _STATIC = "ProgressDeadlineExceeded", "FailStatic"
+_STATIC_SECONDS = 20.0
+"""Less than it takes until a group whose engine is unhealthy ends."""
+_ENGINE_PORT = 8000
 
 # A zone takes half a minute to leave and as long to come back, besides the longest stream and the pods' own end.
 _ROUND_SECONDS = 180.0
@@ -122,6 +126,35 @@ def _overlay(target: Target) -> Any:
     return manifest(target.layout, target.engine)["spec"]["podTemplate"]
 
 
+def _all_unhealthy(scene: Scene) -> float:
+    at = time.monotonic()
+    _tell_engines(scene.target, "unhealthy")
+    return at
+
+
+def _until_static(scene: Scene) -> None:
+    """The status says of every zone that its weight is left alone; then all is well again."""
+    target = scene.target
+
+    def static() -> bool:
+        zones = target.kube.get(target.path)["status"]["zones"]
+        return all(zone["weightReason"] == _STATIC for zone in zones)
+
+    api.wait_until(static, timeout_seconds=_STATIC_SECONDS, what=f"the reason {_STATIC} for every zone")
+    _all_healthy(scene)
+
+
+def _all_healthy(scene: Scene) -> None:
+    _tell_engines(scene.target, "unhealthy?value=0")
+
+
+def _tell_engines(target: Target, verb: str) -> None:
+    for pod in target.pods():
+        if label(pod, ROLE) == "leader":
+            path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}:{_ENGINE_PORT}/proxy/double/{verb}"
+            target.kube.text("POST", path)
+
+
 def _cut(scene: Scene) -> float:
     at = time.monotonic()
     scene.target.cluster.cut_zone(ZONE)
@@ -169,7 +202,7 @@ def zone_drills(*, short: bool) -> tuple[Drill, ...]:
         before=SHORT_BEFORE if short else FULL_BEFORE,
     )
     found = (*_on_purpose(common, short=short), *_lost(common, short=short))
-    return tuple(map(_in_company, found)) if short else (*found, _flapping(common))
+    return tuple(map(_in_company, found)) if short else (*found, _flapping(common), _all_unready(common))
 
 
 def _in_company(drill: Drill) -> Drill:
@@ -247,6 +280,21 @@ def _flapping(common: Callable[..., Drill]) -> Drill:
         undo=_heal,
         stays_out_seconds=last + DWELL_SECONDS,
         limits=_limits(_LOST_SECONDS, last),
+    )
+
+
+def _all_unready(common: Callable[..., Drill]) -> Drill:
+    """Where they do not get unready at one moment, traffic moves to the last one, which keeps it."""
+    return common(
+        "zone-all-unready",
+        "every group out of rotation at the same time, though its engine still answers",
+        _all_unhealthy,
+        returned,
+        follow=_until_static,
+        undo=_all_healthy,
+        limits=_QUIET | {"recovered_seconds": 60.0, "zones_out": 2, "returns": 2},
+        leave_others=False,
+        weight_moves=False,
     )
 
 
