@@ -360,7 +360,7 @@ def test_every_metric_of_the_operator_is_on_its_page() -> None:
     page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
     metrics = Metrics(KeyedQueue())
 
-    async def nobody(_: str) -> bytes:
+    async def nobody(_: str, _question: str = "", /) -> bytes:
         raise SilentError
 
     metrics.watch(Collector(nobody, lambda _: None, belongs=lambda *_: True))

@@ -45,7 +45,7 @@ def zone_facts(found: tuple[Group, ...], listening: Listening | None = HEARD, **
     def listen(uids: Iterable[str]) -> Listening | None:
         return heard[next(iter(uids))[5:6]]
 
-    beside = {name: groups(ready_at(None), zone=f"zone-{name}") for name in others}
+    beside: dict[str | None, tuple[Group, ...]] = {name: groups(ready_at(None), zone=f"zone-{name}") for name in others}
     return facts({"a": found, **beside}, Pace(), now=NOW, ears=Ears(listen), live=None)["a"]
 
 

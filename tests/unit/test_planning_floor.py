@@ -17,7 +17,7 @@ from trireme_operator.planning import (
     replicas_to_apply,
     with_survivor_floor,
 )
-from trireme_operator.rendering import horizontal_pod_autoscaler
+from trireme_operator.rendering import autoscaler
 
 ZONES = [
     {"name": "a", "replicas": 2, "weight": 60},
@@ -73,5 +73,5 @@ def test_an_autoscaler_gets_a_greater_least_and_never_more_than_its_most() -> No
     for floor, least in ((1, 2), (2, 3), (9, 4)):
         of = wanting(floor, autoscaling={"maxReplicas": 4, "metrics": {"cpu": 70}}, resources=request)
         floored = with_survivor_floor(plan(of), of, out())
-        assert horizontal_pod_autoscaler(of, floored, floored.zones[0])["spec"]["minReplicas"] == least
-        assert horizontal_pod_autoscaler(of, plan(of), plan(of).zones[0])["spec"]["minReplicas"] == 1
+        assert autoscaler(of, floored, floored.zones[0])["spec"]["minReplicas"] == least
+        assert autoscaler(of, plan(of), plan(of).zones[0])["spec"]["minReplicas"] == 1
