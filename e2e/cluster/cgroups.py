@@ -21,8 +21,8 @@ NEEDED = frozenset({"cpu", "cpuset", "memory", "pids"})
 
 _REMOVAL_SECONDS = 5.0
 
-_WEIGHTS = {"cpu.shares": "8192", "cpu.weight": "800"}
-"""Eight times the usual share of the processors, on v1 and v2. With the usual one each process beside the cluster
+_WEIGHTS = {"cpu.shares": "4096", "cpu.weight": "400"}
+"""Four times the usual share of the processors, on v1 and v2. With the usual one each process beside the cluster
 counts as much as the cluster with all its pods, which then miss heartbeats for half a minute while others compute.
 """
 

@@ -99,7 +99,7 @@ class Daemon:
                 raise ProcessError(f"{self.name} ended while it was starting; the end of {self.log}:\n{self.tail()}")
             if time.monotonic() > deadline:
                 raise ProcessError(f"{self.name} is not ready after {seconds:.0f} s; {self.log} ends:\n{self.tail()}")
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def tail(self) -> str:
         """The last lines of the log."""

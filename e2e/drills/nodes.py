@@ -106,7 +106,6 @@ NODE_DRILLS = (
         recreated,
         Cause(("MemberLost",), 1),
         layout=WIDE,
-        engines=frozenset({Engine.DOUBLE}),
         prepare=clear,
         follow=_remove_node,
         undo=_start,

@@ -219,6 +219,8 @@ class Site:
             return self._target
         self._leave()
         layout.relabel(self._cluster)
+        if self._engine is Engine.VLLM and layout.moved:
+            stack.load(self._cluster, "engine-cpu", nodes=tuple(layout.moved))
         load = 15.0 if self._engine is Engine.DOUBLE else 400.0
         self._target = Target(self._engine, layout, self._cluster, self._kube, self._url, load)
         resources.apply(self._cluster, NAMESPACE, manifest(layout, self._engine))

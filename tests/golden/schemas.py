@@ -15,7 +15,7 @@ from e2e.versions import versions
 Obj = dict[str, Any]
 
 # The definitions are long; the C parser is ten times as fast where PyYAML has it.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _FILES = {
     "LeaderWorkerSet": (
@@ -59,7 +59,7 @@ def schema(kind: str, api_version: str) -> Obj:
         LookupError: the CRD does not serve that version.
     """
     module, name, file = _FILES[kind]
-    crd = yaml.load((module_dir(module, versions().binaries[name]) / file).read_text(), _LOADER)  # noqa: S506  (both are safe)
+    crd = yaml.load((module_dir(module, versions().binaries[name]) / file).read_text(), LOADER)  # noqa: S506  (both are safe)
     for version in crd["spec"]["versions"]:
         if api_version == f"{crd['spec']['group']}/{version['name']}" and version["served"]:
             found: Obj = version["schema"]["openAPIV3Schema"]

@@ -276,7 +276,7 @@ class Operator:
             assert self.running, self.log.read_text()[-3000:]
             return self.get("TRIREME_PROBE_PORT", "/healthz") is not None
 
-        await until(answers, seconds=30)
+        await until(answers, seconds=90)
 
     @property
     def pid(self) -> int:

@@ -1,6 +1,5 @@
 """An in-memory KubeApi for unit tests: server-side apply as far as the controller's decisions need it."""
 
-import copy
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -9,6 +8,17 @@ from trireme_operator.kube import ApiError, ApiMissing, Conflict, Kind, NotFound
 
 Key = tuple[Kind, str, str]
 FailFn = Callable[[str, Kind, str], Exception | None]
+
+
+def copied(obj: Obj) -> Obj:
+    """A copy of an object; `copy.deepcopy` takes five times as long, which was a tenth of all unit tests."""
+    return {key: _copied(value) for key, value in obj.items()}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return copied(value)
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 class FakeKube:
@@ -24,7 +34,7 @@ class FakeKube:
 
     def add(self, kind: Kind, obj: Obj) -> Obj:
         """Put an object there as somebody else would; returns what stands."""
-        stored: Obj = {"apiVersion": kind.api_version, "kind": kind.kind, **copy.deepcopy(obj)}
+        stored: Obj = {"apiVersion": kind.api_version, "kind": kind.kind, **copied(obj)}
         number = next(self._numbers)
         fresh = {"uid": f"uid-{number}", "resourceVersion": str(number + 1), "generation": 1}
         stored["metadata"] = fresh | stored["metadata"]
@@ -42,14 +52,14 @@ class FakeKube:
     async def get(self, kind: Kind, namespace: str, name: str) -> Obj:
         self._check("get", kind, name)
         try:
-            return copy.deepcopy(self.objects[kind, namespace, name])
+            return copied(self.objects[kind, namespace, name])
         except KeyError:
             raise NotFound(f'{kind} "{name}" not found', status=404) from None
 
     async def list(self, kind: Kind, namespace: str | None, *, labels: str = "") -> list[Obj]:
         self._check("list", kind, "")
         return [
-            copy.deepcopy(obj)
+            copied(obj)
             for (found, where, _), obj in self.objects.items()
             if found == kind and namespace in (None, where) and _selected(obj, labels)
         ]
@@ -78,19 +88,19 @@ class FakeKube:
         if live is not None and version not in {None, live["metadata"]["resourceVersion"]}:
             raise Conflict("the object has been modified", status=409)
         obj = {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}}
-        wanted = {"status": obj["status"]} if subresource == "status" else copy.deepcopy(obj)
-        before = copy.deepcopy(live)
+        wanted = {"status": obj["status"]} if subresource == "status" else copied(obj)
+        before = _copied(live)
         live = live if live is not None else self.add(kind, wanted)
         owner = (key, f"{manager}/{subresource}")
         _remove(live, self._applied.get(owner, {}), wanted)
         _merge(live, wanted)
-        self._applied[owner] = copy.deepcopy(wanted)
+        self._applied[owner] = copied(wanted)
         self.writes.append(("status" if subresource else "apply", kind.kind, name))
         if before is not None and live.get("spec") != before.get("spec"):
             live["metadata"]["generation"] += 1
         if live != before:
             live["metadata"]["resourceVersion"] = self._version()
-        return copy.deepcopy(live)
+        return copied(live)
 
     async def patch_status(self, kind: Kind, obj: Obj, *, manager: str) -> Obj:
         return await self.apply(kind, obj, manager=manager, subresource="status")
@@ -105,7 +115,7 @@ class FakeKube:
         _merge(live, obj)
         live["metadata"]["resourceVersion"] = self._version()
         self.writes.append(("merge", kind.kind, metadata["name"]))
-        return copy.deepcopy(live)
+        return copied(live)
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, *, uid: str, grace_seconds: int | None = None
@@ -143,7 +153,7 @@ def _merge(live: Any, wanted: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and isinstance(live.get(key), dict) and not atomic:
             _merge(live[key], value)
         else:
-            live[key] = copy.deepcopy(value)
+            live[key] = _copied(value)
 
 
 def _remove(live: Any, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
