@@ -106,9 +106,11 @@ def test_verdict(live: Obj, gateways: dict[GatewayKey, Obj | None], want: tuple[
     assert message
 
 
-def test_a_refusal_carries_the_gateways_own_words() -> None:
+def test_a_refusal_carries_the_gateways_own_words_and_the_way_out_where_there_is_one() -> None:
     _, _, message = verdict(cluster(), route(("Accepted", "False", "NotAllowedByListeners")), {})
-    assert message == "Gateway infra/edge: NotAllowedByListeners: m"
+    assert message.startswith("Gateway infra/edge: NotAllowedByListeners: m; let the listener take routes of this")
+    _, _, message = verdict(cluster(), route(("Accepted", "False", "Unheard")), {})
+    assert message == "Gateway infra/edge: Unheard: m"
 
 
 def test_a_gateway_that_serves_nothing_says_why() -> None:
