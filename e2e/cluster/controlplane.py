@@ -218,7 +218,8 @@ class ControlPlane:
 
     def daemon(self, name: str, argv: Sequence[str]) -> Daemon:
         """A process of this control plane."""
-        return Daemon(name, argv, self.directory, self.name, self.prefix)
+        # A plane with nodes has pods that compete with it.
+        return Daemon(name, argv, self.directory, self.name, self.prefix, favoured=bool(self.prefix))
 
     def etcd(self, certificates: flags.Certificates | None = None) -> Daemon:
         """The store; a test may stop and start it alone."""

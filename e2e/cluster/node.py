@@ -178,7 +178,7 @@ class Node:
 
     def _daemon(self, name: str, argv: tuple[str, ...], environment: dict[str, str] | None = None) -> Daemon:
         enter = self.network.enter(self.name)
-        return Daemon(name, argv, self.directories.home, self.plane.name, enter, environment or {})
+        return Daemon(name, argv, self.directories.home, self.plane.name, enter, environment or {}, favoured=True)
 
     def _shims(self) -> set[int]:
         """The shims of this containerd: they are told its address, and outlive it."""
@@ -201,4 +201,4 @@ def kube_proxy(plane: ControlPlane, *, directory: Path, node: str, address: str,
     text = node_configs.kube_proxy(kubeconfig=kubeconfig, node=node, address=address)
     config = files.write(directory / "kube-proxy.yaml", text)
     argv = (str(kube_link_dir() / "kube-proxy"), f"--config={config}")
-    return Daemon("kube-proxy", argv, directory, plane.name, enter)
+    return Daemon("kube-proxy", argv, directory, plane.name, enter, favoured=True)

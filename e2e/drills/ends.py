@@ -26,8 +26,8 @@ _STALLED = {
     "last_failed_seconds": STALL_SECONDS + 8.0,
     "recovered_seconds": STALL_SECONDS + 30.0,
 }
-_LASTING = Shape(4, tokens=64)
-"""Answers that overlap with a real model, so that its engine has something to do all the time."""
+_LASTING = Shape(2, tokens=48)
+"""Answers that a real model takes a second for, so that one is at work most of the time."""
 _VLLM, _DOUBLE = frozenset({Engine.VLLM}), frozenset({Engine.DOUBLE})
 
 

@@ -37,7 +37,7 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = _TIMEOUT
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
+        time.sleep(0.1)  # each look is a request, which costs the launcher as much as us
 
 
 _OCTET = 250

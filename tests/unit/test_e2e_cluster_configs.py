@@ -142,7 +142,7 @@ def test_a_group_of_cgroup_v1_inherits_its_cpuset(tmp_path: Path) -> None:
     (tmp_path / "cpu" / "trireme" / "cpu.shares").write_text("1024\n")
     cgroups.create("trireme", root=tmp_path)
     assert (tmp_path / "memory" / "trireme").is_dir()
-    assert (tmp_path / "cpu" / "trireme" / "cpu.shares").read_text() == "8192"
+    assert (tmp_path / "cpu" / "trireme" / "cpu.shares").read_text() == "4096"
     assert (made / "cpuset.cpus").read_text() == "0-1\n"
     assert (made / "cpuset.mems").read_text() == "0\n"
 
