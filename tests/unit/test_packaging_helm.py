@@ -176,9 +176,9 @@ def test_without_the_metrics_server_there_is_no_trace_of_it() -> None:
     objects = chart.template(values=[chart.CASES / "no-metrics-api-values.yaml"])
     assert not [obj for obj in objects if "metrics-api" in obj["metadata"]["name"]]
     assert "TRIREME_METRICS_API" not in environment(operator_container(objects))
-    text = json.dumps([obj["rules"] for obj in objects if "rules" in obj])
-    assert "apiservices" not in text
-    assert "secrets" not in text
+    rules = [rule for obj in objects for rule in obj.get("rules", [])]
+    assert [rule["verbs"] for rule in rules if "apiservices" in rule["resources"]] == [["list"]], "who serves metrics"
+    assert not [rule for rule in rules if {"secrets", "clusterroles", "namespaces"} & set(rule["resources"])]
 
 
 def test_metrics_servers_see_pods_in_the_served_namespaces_only() -> None:
