@@ -310,7 +310,7 @@ class Launcher:
         _, reason = stage.judge(self._facts)
         running = self._facts.engine_running and self._engine_code is None
         canary = self._health.canary
-        stall = self._health.stall
+        stall = self._health.stall(now)
         return Status(
             environment=environment,
             network=self._network,
