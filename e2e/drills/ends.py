@@ -20,7 +20,7 @@ from e2e.drills.target import LOST_SECONDS, NAMESPACE, STALL_SECONDS, Engine
 
 _ENGINE_PORT = 8000
 _RUNS = re.compile(r"^vllm:num_requests_running\{.*\} [1-9]", re.MULTILINE)
-_EXHAUSTED_SECONDS = 90.0
+_EXHAUSTED_SECONDS = 300.0
 _STALLED = {
     "out_of_rotation_seconds": STALL_SECONDS + 5.0,
     "last_failed_seconds": STALL_SECONDS + 8.0,

@@ -11,7 +11,7 @@ from trireme_runtime.ends import Signs
 from trireme_runtime.environment import Environment
 from trireme_runtime.group import Group
 from trireme_runtime.service_canary import SERVICE_PORT, ServiceCanary, service_host
-from trireme_runtime.stall import Stall
+from trireme_runtime.stall import Stall, unexplained
 from trireme_runtime.watch import EngineWatch
 
 
@@ -48,9 +48,13 @@ class Health:
         if self.service_canary is not None:
             self.service_canary.ask(question)
 
-    @property
-    def stall(self) -> Stall | None:
-        return None if self.engine is None else self.engine.stalls.stall()
+    def stall(self, now: float) -> Stall | None:
+        """The engine does nothing, and no member's silence explains it."""
+        stall = None if self.engine is None else self.engine.stalls.stall()
+        if stall is None or self.group is None:
+            return stall
+        heard = self.group.roster.heard_since(now)
+        return unexplained(stall, heard, now=now, limit=self._environment.stall_seconds)
 
     def broken(self, now: float) -> str:
         """Why the group cannot serve. The group first: a leader whose engine answers may have lost a worker."""
@@ -79,7 +83,7 @@ class Health:
         return Signs(
             death=None if roster is None else roster.death(),
             lost=None if roster is None else roster.lost(now),
-            stall=self.stall,
+            stall=self.stall(now),
             unhealthy_for=unhealthy_for,
             unhealthy="" if engine is None else engine.pulse.trouble(now),
         )
@@ -89,7 +93,7 @@ class Health:
             return ""
         if trouble := self.engine.pulse.trouble(now):
             return trouble
-        stall = self.stall
+        stall = self.stall(now)
         if stall is None:
             return ""
         return (

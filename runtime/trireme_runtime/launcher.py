@@ -314,7 +314,7 @@ class Launcher:
         _, reason = stage.judge(self._facts)
         running = self._facts.engine_running and self._engine_code is None
         canary, through_service = self._health.canary, self._health.service_canary
-        stall = self._health.stall
+        stall = self._health.stall(now)
         return Status(
             environment=environment,
             network=self._network,

@@ -52,6 +52,11 @@ class Roster:
         known = [each for each in times if each is not None]
         return max(known) if known and len(known) == len(times) else None
 
+    def heard_since(self, now: float) -> float:
+        """Since when all members have been heard without a gap: infinity while one is silent, -infinity without any."""
+        times = [float("inf") if each.trouble(now) else each.pulse.steady_since for each in self.members.values()]
+        return max((float("inf") if each is None else each for each in times), default=float("-inf"))
+
     def drains(self) -> bool:
         """Whether a pod that belongs to this start has been told to end."""
         answers = [each.latest for each in self.members.values() if each.joined]

@@ -56,6 +56,16 @@ class Stall:
     running: int
 
 
+def unexplained(stall: Stall, heard_since: float, *, now: float, limit: float) -> Stall | None:
+    """What is left of a stall, as long as all members have been heard since.
+
+    An engine whose member is away cannot end a step: that is a silence, which has a limit of its own, and may end
+    without any loss. When the member is back, the engine gets as long as ever to go on.
+    """
+    since = max(stall.since, heard_since)
+    return Stall(since, stall.running) if now - since >= limit else None
+
+
 def samples(engine_metrics: str) -> dict[str, Sample]:
     """By the label ``engine``; an engine that does not say how many requests it runs is left out."""
     values: dict[str, dict[str, float]] = {}

@@ -61,6 +61,20 @@ def test_one_of_several_engines_can_be_stalled() -> None:
     assert not watch.has_moved_since(1)
 
 
+@pytest.mark.parametrize(
+    ("heard_since", "now", "want"),
+    [
+        pytest.param(float("-inf"), 60, Stall(0, 2), id="no other pods"),
+        pytest.param(-300, 60, Stall(0, 2), id="all were heard all the time"),
+        pytest.param(float("inf"), 600, None, id="a pod is silent"),
+        pytest.param(50, 60, None, id="a pod is only just back"),
+        pytest.param(50, 110, Stall(50, 2), id="a pod is back, and the engine does not go on"),
+    ],
+)
+def test_a_stall_is_none_while_a_silence_explains_it(heard_since: float, now: float, want: Stall | None) -> None:
+    assert stall.unexplained(Stall(0, 2), heard_since, now=now, limit=60) == want
+
+
 def test_an_engine_has_moved_when_a_step_ended_or_nothing_ran() -> None:
     assert StallWatch(60).has_moved_since(5), "an engine without metrics is not held against its group"
     assert not watched((0, busy(1)), (10, busy(1))).has_moved_since(5)

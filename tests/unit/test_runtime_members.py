@@ -234,6 +234,17 @@ def test_the_cause_that_a_pod_gave_comes_before_those_of_pods_that_followed_it()
     assert death.place.index == 2
 
 
+def test_a_group_has_been_heard_since_the_last_of_its_members_came_back() -> None:
+    roster = group()
+    roster.begin(EPOCH)
+    assert roster.heard_since(1.0) == 0.0
+    roster.members[2].beat(said("Loading", uid="b"), 2.0)
+    assert roster.heard_since(4.5) == float("inf"), "worker 1 is silent"
+    roster.members[1].beat(said("Loading"), 4.6)
+    assert roster.heard_since(4.7) == 4.6
+    assert Roster([], is_leader=True, thresholds=LIMITS).heard_since(1.0) == float("-inf")
+
+
 def test_a_worker_that_is_told_to_end_is_seen() -> None:
     roster = served()
     assert not roster.drains()
