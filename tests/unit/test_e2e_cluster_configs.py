@@ -89,7 +89,7 @@ def test_a_cut_drops_both_ways_on_every_hook() -> None:
     for hook in ("input", "postrouting", "forward"):
         assert f"type filter hook {hook}" in rules
     assert rules.count('iifname { "node-a", "node-d" } drop') == 2
-    assert rules.count('oifname { "node-a", "node-d" } drop') == 1, "whatever is sent or passed on comes through postrouting"
+    assert rules.count('oifname { "node-a", "node-d" } drop') == 1, "all that leaves comes through postrouting"
 
 
 def test_a_split_drops_what_is_routed_between_pods_either_way() -> None:
