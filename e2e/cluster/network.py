@@ -234,7 +234,8 @@ def cut_rules(what: str, links: Sequence[str]) -> str:
         body = "; ".join([f"type filter hook {hook} priority -10", "policy accept", *rules])
         return f"  chain {hook} {{ {body}; }}\n"
 
-    chains = chain("input", incoming) + chain("output", outgoing) + chain("forward", incoming, outgoing)
+    # Not output: there a packet for a cluster IP still counts as one for the link of the default route.
+    chains = chain("input", incoming) + chain("postrouting", outgoing) + chain("forward", incoming)
     return f"{table}\ndelete {table}\n{table} {{\n{chains}}}\n"
 
 
