@@ -164,7 +164,7 @@ def test_one_late_answer_removes_no_leader_and_a_broken_group_leaves_in_time() -
     silence = 3  # seconds until a launcher says that a silent member is one
     for name in ("leaderTemplate", "workerTemplate"):
         probe = template()[name]["spec"]["containers"][0]["readinessProbe"]
-        assert probe["failureThreshold"] > 1
+        assert probe["failureThreshold"] > 1 or probe["timeoutSeconds"] > 2 * probe["periodSeconds"], "late is not sick"
         assert silence + probe["periodSeconds"] * probe["failureThreshold"] <= 5
 
 

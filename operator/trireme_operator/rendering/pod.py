@@ -141,8 +141,8 @@ def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts, set
         ],
         # Two failures, since one answer may be late on a busy node: the launcher has waited out silence already (3 s),
         # so a leader whose group is broken leaves rotation within 5 s.
-        "readinessProbe": _probe("/readyz", period=1, failures=2),
-        "livenessProbe": _probe("/livez", period=10, failures=6),
+        "readinessProbe": _probe("/readyz", period=1, failures=1, timeout=3),
+        "livenessProbe": _probe("/livez", period=10, failures=6, timeout=5),
         "resources": _resources(cluster, plan.geometry.ranks_per_pod),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [
@@ -156,12 +156,12 @@ def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts, set
     }
 
 
-def _probe(path: str, *, period: int, failures: int) -> Obj:
+def _probe(path: str, *, period: int, failures: int, timeout: int) -> Obj:
+    """A launcher on a busy node may be late, which is no failure: what it says is believed at once, and waited for."""
     return {
         "httpGet": {"path": path, "port": "launcher"},
         "periodSeconds": period,
-        # A launcher on a busy node may be late once; what a missed answer costs is decided by the failures allowed.
-        "timeoutSeconds": min(5, max(1, period)),
+        "timeoutSeconds": timeout,
         "failureThreshold": failures,
     }
 
