@@ -176,6 +176,16 @@ class Group:
     def ask_engine(self, index: int, path: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
         return http(f"http://{self.addresses[index]}:{self._ports['TRIREME_ENGINE_PORT']}{path}", body, timeout=120)
 
+    def queue(self) -> list[str]:
+        """What the leader says of its queue; on a busy machine an engine may be too late once for the launcher."""
+        deadline = time.monotonic() + 30
+        while True:
+            lines = self.ask(0, "/metrics")[1].splitlines()
+            found = [line for line in lines if line.startswith("inference_queue_length")]
+            if found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
+
     def wait_ready(self) -> None:
         """Raises RuntimeError with the end of what each pod printed."""
         deadline = time.monotonic() + READY_SECONDS
@@ -238,7 +248,7 @@ def drive(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
         served = [
             line for text in metrics for line in text.splitlines() if line.startswith("vllm:request_success_total")
         ]
-        queue = [line for line in group.ask(0, "/metrics")[1].splitlines() if line.startswith("inference_queue_length")]
+        queue = group.queue()
         began = time.monotonic()
         codes = group.stop()
         ended = {"exitCodes": codes, "stopSeconds": round(time.monotonic() - began, 1)}
