@@ -43,14 +43,11 @@ _QUIET = {
     "VLLM_MQ_MAX_CHUNK_BYTES_MB": "4",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-_SITE = """
-import multiprocessing, os, socket
+_NAMES = """
+import os, socket
 _names = dict(pair.split("=", 1) for pair in os.environ.get("LOOPBACK_NAMES", "").split(",") if pair)
 _resolve = socket.getaddrinfo
 socket.getaddrinfo = lambda host, *args, **kwargs: _resolve(_names.get(host, host), *args, **kwargs)
-# Half of what a group costs here is that each of its processes imports vLLM; on a processor forks do as well.
-_context = multiprocessing.get_context
-multiprocessing.get_context = lambda method=None: _context("fork" if method == "spawn" else method)
 """
 # Names of pods are known to Python only, and the engine also resolves them in C.
 _WRAPPER = """#!{python}
@@ -122,7 +119,7 @@ class Group:
         folder = self._folder
         (folder / "runtime.pyz").write_bytes(zlib.decompress(base64.b64decode(self._plan["runtime"])))
         (folder / "path").mkdir()
-        (folder / "path/sitecustomize.py").write_text(_SITE)
+        (folder / "path/sitecustomize.py").write_text(_NAMES)
         (folder / "path/cpu_experts.py").write_text(self._plan["plugin"])
         plugin = folder / "path/cpu_experts-1.dist-info"
         plugin.mkdir()
