@@ -139,8 +139,8 @@ def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts, set
             {"name": "http", "containerPort": engine.ENGINE_PORT, "protocol": "TCP"},
             {"name": "launcher", "containerPort": engine.LAUNCHER_PORT, "protocol": "TCP"},
         ],
-        # Two failures, since one answer may be late on a busy node: the launcher has waited out silence already (3 s),
-        # so a leader whose group is broken leaves rotation within 5 s.
+        # The first answer counts, since the launcher has waited out silence already (3 s): a leader of a broken group
+        # leaves rotation within 5 s. A late one is waited for: on a busy node it is no failure.
         "readinessProbe": _probe("/readyz", period=1, failures=1, timeout=3),
         "livenessProbe": _probe("/livez", period=10, failures=6, timeout=5),
         "resources": _resources(cluster, plan.geometry.ranks_per_pod),
@@ -157,7 +157,6 @@ def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts, set
 
 
 def _probe(path: str, *, period: int, failures: int, timeout: int) -> Obj:
-    """A launcher on a busy node may be late, which is no failure: what it says is believed at once, and waited for."""
     return {
         "httpGet": {"path": path, "port": "launcher"},
         "periodSeconds": period,
