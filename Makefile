@@ -65,7 +65,7 @@ check-tests:
 	$(PART) "unit and golden tests" $(PY) -m pytest $(FAST) -n 2 $(WAITING_TESTS:%=--ignore=%) \
 	    --junitxml=$(RESULTS)/unit.xml tests/unit tests/golden
 check-waiting-tests:
-	$(PART) "unit tests that wait for programs" $(PY) -m pytest $(FAST) -n 4 --dist worksteal \
+	$(PART) "unit tests that wait for programs" $(PY) -m pytest $(FAST) -n 6 --dist worksteal \
 	    --junitxml=$(RESULTS)/waiting.xml $(WAITING_TESTS)
 check-generated:
 	$(PART) "generated files are up to date" $(SHELL) -c \

@@ -13,9 +13,8 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-import urllib.request
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -187,8 +186,10 @@ class ControlPlane:
         try:
             context = ssl.create_default_context(cafile=str(authority.pair.certificate))
             context.load_cert_chain(pair.certificate, pair.key)
-            with urllib.request.urlopen(f"{self.server}/readyz", timeout=10, context=context) as answer:  # noqa: S310
-                return bool(answer.read() == b"ok")
+            connection = http.client.HTTPSConnection(self.address, self.ports.api_server, timeout=10, context=context)
+            with closing(connection):
+                connection.request("GET", "/readyz")
+                return connection.getresponse().read() == b"ok"
         except (OSError, http.client.HTTPException):
             return False
 

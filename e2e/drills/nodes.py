@@ -9,7 +9,7 @@ from e2e import api, stack
 from e2e.api import Obj
 from e2e.drills.drill import Cause, Drill, Scene
 from e2e.drills.outcomes import recreated
-from e2e.drills.target import WIDE, Engine, Target, available
+from e2e.drills.target import NAMESPACE, WIDE, Engine, Target, available
 
 REMOVED_AFTER_SECONDS = 60.0
 """After so long a cloud controller has removed the Node object of a machine that is gone."""
@@ -31,6 +31,7 @@ def clear(target: Target) -> None:
 
     Raises RuntimeError when leader and worker share a node.
     """
+    _spread(target)
     leader, worker = (str(pod["spec"]["nodeName"]) for pod in target.group(_GROUP))
     if leader == worker:
         raise RuntimeError(f"leader and worker are both on {leader}: the drill needs them on different nodes")
@@ -46,6 +47,21 @@ def clear(target: Target) -> None:
         )
     finally:
         target.cluster.kubectl("uncordon", worker)
+
+
+def _spread(target: Target) -> None:
+    """Have a group made anew that came together on one node while the other one was away."""
+    group = target.group(_GROUP)
+    if len({pod["spec"]["nodeName"] for pod in group}) > 1:
+        return
+    old = {pod["metadata"]["uid"] for pod in group}
+    target.kube.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{group[1]['metadata']['name']}")
+    api.wait_until(
+        lambda: not old & {pod["metadata"]["uid"] for pod in target.group(_GROUP)},
+        timeout_seconds=120,
+        what="the group that shares a node to be made anew",
+    )
+    target.wait_until_whole()
 
 
 def _platform(target: Target, node: str) -> list[Obj]:

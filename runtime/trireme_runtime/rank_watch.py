@@ -4,6 +4,8 @@ vLLM notices that by itself and ends, but seconds later, and with exit code 0 (m
 with 0.26 on GPUs, 7.4 s with 0.32 on busy processors). Requests hang until then.
 
 It names its processes with setproctitle: ``VLLM::Worker_TP0``, ``VLLM::EngineCore_DP0`` (vllm/utils/system_utils.py).
+What such a process starts has its name too, until it runs another program (a compiler, say) or for all its short life:
+that is no rank. No rank of vLLM is the child of one of its own kind, and none takes a name of another kind.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ GONE_SECONDS = 1.0
 
 _TITLES = ("VLLM::Worker", "VLLM::EngineCore")
 _ENDED = frozenset("ZX")
-_EXIT_CODE_FIELD = 49
-"""Of those in /proc/PID/stat that follow the name (proc(5): the 52nd of all)."""
+_PARENT_FIELD, _START_FIELD, _EXIT_CODE_FIELD = 1, 19, 49
+"""Of those in /proc/PID/stat that follow the name (proc(5): the 4th, the 22nd and the 52nd of all)."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ class Process:
     started: str
     ended: bool = False
     status: int = 0
+    parent: int = 0
+
+    @property
+    def kind(self) -> str:
+        """How the names of such processes begin; empty for one that holds no rank."""
+        return next((title for title in _TITLES if self.title.startswith(title)), "")
 
 
 LookFn = Callable[[], Mapping[int, Process]]
@@ -59,9 +67,11 @@ class RankWatch:
         return None
 
     def _take(self, found: Mapping[int, Process], now: float) -> None:
-        for pid, known in self._known.items():
+        for pid, known in list(self._known.items()):
             seen = found.get(pid)
             if seen is not None and seen.started == known.started and not seen.ended:
+                if seen.kind != known.kind:
+                    del self._known[pid]  # it was about to run something else
                 continue
             # How it ended is to be read only until its parent has asked.
             status = seen.status if seen is not None and seen.started == known.started else 0
@@ -71,11 +81,16 @@ class RankWatch:
                     Process(known.title, known.started, ended=True, status=status),
                     before[1] if before else now,
                 )
-        self._known |= {pid: seen for pid, seen in found.items() if pid not in self._known and not seen.ended}
+        self._known |= {pid: seen for pid, seen in found.items() if pid not in self._known and _is_rank(seen, found)}
+
+
+def _is_rank(seen: Process, found: Mapping[int, Process]) -> bool:
+    parent = found.get(seen.parent)
+    return bool(seen.kind) and not seen.ended and (parent is None or parent.kind != seen.kind)
 
 
 def below() -> dict[int, Process]:
-    """The processes below this one that hold ranks."""
+    """The processes below this one."""
     found = {}
     for pid in processes.descendants():
         try:
@@ -86,8 +101,8 @@ def below() -> dict[int, Process]:
         title = words.partition(b"\0")[0].decode("utf-8", errors="replace").strip()
         ended = fields[0] in _ENDED
         # A zombie has no command line any more: it is known by its number and the time of its start.
-        if title.startswith(_TITLES) or ended:
-            found[pid] = Process(title, fields[19], ended, int(fields[_EXIT_CODE_FIELD]) if ended else 0)
+        status = int(fields[_EXIT_CODE_FIELD]) if ended else 0
+        found[pid] = Process(title, fields[_START_FIELD], ended, status, int(fields[_PARENT_FIELD]))
     return found
 
 

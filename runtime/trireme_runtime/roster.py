@@ -54,8 +54,10 @@ class Roster:
 
     def heard_since(self, now: float) -> float:
         """Since when all members have been heard without a gap: infinity while one is silent, -infinity without any."""
-        times = [float("inf") if each.trouble(now) else each.pulse.steady_since for each in self.members.values()]
-        return max((float("inf") if each is None else each for each in times), default=float("-inf"))
+        if self._trouble(now):
+            return float("inf")
+        since = self.steady_since()
+        return float("-inf") if since is None else since
 
     def drains(self) -> bool:
         """Whether a pod that belongs to this start has been told to end."""

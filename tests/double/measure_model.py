@@ -25,7 +25,6 @@ os.environ |= {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": "1",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "1",
     "VLLM_HOST_IP": "127.0.0.1",
     "GLOO_SOCKET_IFNAME": "lo",
@@ -91,9 +90,6 @@ def main() -> None:
     if not Path(__file__).is_file():  # read from standard input: processes that vLLM spawns would look for the file
         del globals()["__file__"]
     fork = multiprocessing.get_context("fork")
-    # Every process of every engine has what this one has imported; vLLM would spawn them, and import it in each.
-    multiprocessing.get_context = lambda _method=None: fork  # type: ignore[assignment]
-    importlib.import_module("vllm").LLM  # noqa: B018  (it is imported when it is asked for)
     for asked in json.loads(sys.argv[1]):
         process = fork.Process(target=measure, args=(asked,))
         process.start()

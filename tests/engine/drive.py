@@ -43,14 +43,11 @@ _QUIET = {
     "VLLM_MQ_MAX_CHUNK_BYTES_MB": "4",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-_SITE = """
-import multiprocessing, os, socket
+_NAMES = """
+import os, socket
 _names = dict(pair.split("=", 1) for pair in os.environ.get("LOOPBACK_NAMES", "").split(",") if pair)
 _resolve = socket.getaddrinfo
 socket.getaddrinfo = lambda host, *args, **kwargs: _resolve(_names.get(host, host), *args, **kwargs)
-# Half of what a group costs here is that each of its processes imports vLLM; on a processor forks do as well.
-_context = multiprocessing.get_context
-multiprocessing.get_context = lambda method=None: _context("fork" if method == "spawn" else method)
 """
 # Names of pods are known to Python only, and the engine also resolves them in C.
 _WRAPPER = """#!{python}
@@ -122,7 +119,7 @@ class Group:
         folder = self._folder
         (folder / "runtime.pyz").write_bytes(zlib.decompress(base64.b64decode(self._plan["runtime"])))
         (folder / "path").mkdir()
-        (folder / "path/sitecustomize.py").write_text(_SITE)
+        (folder / "path/sitecustomize.py").write_text(_NAMES)
         (folder / "path/cpu_experts.py").write_text(self._plan["plugin"])
         plugin = folder / "path/cpu_experts-1.dist-info"
         plugin.mkdir()
@@ -175,6 +172,16 @@ class Group:
 
     def ask_engine(self, index: int, path: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
         return http(f"http://{self.addresses[index]}:{self._ports['TRIREME_ENGINE_PORT']}{path}", body, timeout=120)
+
+    def queue(self) -> list[str]:
+        """What the leader says of its queue; on a busy machine an engine may be too late once for the launcher."""
+        deadline = time.monotonic() + 30
+        while True:
+            lines = self.ask(0, "/metrics")[1].splitlines()
+            found = [line for line in lines if line.startswith("inference_queue_length")]
+            if found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
 
     def wait_ready(self) -> None:
         """Raises RuntimeError with the end of what each pod printed."""
@@ -238,7 +245,7 @@ def drive(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
         served = [
             line for text in metrics for line in text.splitlines() if line.startswith("vllm:request_success_total")
         ]
-        queue = [line for line in group.ask(0, "/metrics")[1].splitlines() if line.startswith("inference_queue_length")]
+        queue = group.queue()
         began = time.monotonic()
         codes = group.stop()
         ended = {"exitCodes": codes, "stopSeconds": round(time.monotonic() - began, 1)}

@@ -18,7 +18,7 @@ CASES = sorted(path.parent.name for path in FOLDER.glob("*/input.yaml"))
 SETTINGS = rendering.Settings(launcher_image="ghcr.io/trireme/runtime:0.1.0", operator_namespace="trireme-system")
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # written in C where it is there
+class _Dumper(yaml.CSafeDumper):
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  (objects that are shared are written out each time)
         return True
 

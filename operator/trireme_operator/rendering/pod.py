@@ -139,10 +139,10 @@ def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts, set
             {"name": "http", "containerPort": engine.ENGINE_PORT, "protocol": "TCP"},
             {"name": "launcher", "containerPort": engine.LAUNCHER_PORT, "protocol": "TCP"},
         ],
-        # Two failures, since one answer may be late on a busy node: the launcher has waited out silence already (3 s),
-        # so a leader whose group is broken leaves rotation within 5 s.
-        "readinessProbe": _probe("/readyz", period=1, failures=2),
-        "livenessProbe": _probe("/livez", period=10, failures=6),
+        # The first answer counts, since the launcher has waited out silence already (3 s): a leader of a broken group
+        # leaves rotation within 5 s. A late one is waited for: on a busy node it is no failure.
+        "readinessProbe": _probe("/readyz", period=1, failures=1, timeout=3),
+        "livenessProbe": _probe("/livez", period=10, failures=6, timeout=5),
         "resources": _resources(cluster, plan.geometry.ranks_per_pod),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [
@@ -156,12 +156,11 @@ def _engine(cluster: InferenceCluster, plan: ClusterPlan, model: ModelParts, set
     }
 
 
-def _probe(path: str, *, period: int, failures: int) -> Obj:
+def _probe(path: str, *, period: int, failures: int, timeout: int) -> Obj:
     return {
         "httpGet": {"path": path, "port": "launcher"},
         "periodSeconds": period,
-        # A launcher on a busy node may be late once; what a missed answer costs is decided by the failures allowed.
-        "timeoutSeconds": min(5, max(1, period)),
+        "timeoutSeconds": timeout,
         "failureThreshold": failures,
     }
 
