@@ -88,7 +88,7 @@ integration: bootstrap ## Tests on a real API server and etcd, without nodes
 
 .PHONY: e2e
 e2e: bootstrap ## Tests on the real cluster, which stays up afterwards (`make down` ends it)
-	@$(PY) -m e2e.gate --only programs --only images --only local-cluster --only cluster --only trireme --only engine-image --only platform --only autoscaling --only e2e --keep-cluster
+	@$(PY) -m e2e.gate --only programs --only images --only local-cluster --only cluster --only trireme --only engine-image --only platform --only autoscaling --only queue --only e2e --keep-cluster
 
 .PHONY: test
 test: bootstrap ## The gate, everything once: check, integration, images, a cluster, e2e tests, down
@@ -100,7 +100,8 @@ bench: bootstrap ## Measure
 
 .PHONY: drills
 drills: bootstrap ## Break things on purpose on the real cluster and measure what follows
-	@$(PY) -m e2e.drills
+	@status=0; $(PY) -m e2e.drills || status=$$?; \
+	$(PY) -m pytest -m drill -p no:randomly e2e/tests || status=$$?; exit $$status
 
 .PHONY: campaign
 campaign: bootstrap ## The property tests for HOURS (default 1), seeded; goes on where it was stopped

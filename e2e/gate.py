@@ -32,7 +32,7 @@ from e2e.results import Results
 
 FOLDER = ROOT / "build" / "test"
 # In the order written: the tests share a cluster.
-_END_TO_END = ("-m", "e2e", "-p", "no:randomly")
+_END_TO_END = ("-m", "e2e and not drill", "-p", "no:randomly")
 _LOCAL_CLUSTER = "e2e/tests/test_local_cluster.py"
 _NAMED = 10
 _NAME_WIDTH = 300
@@ -77,10 +77,10 @@ def _beside_the_cluster(folder: Path) -> Iterator[Phase]:
 
 
 def _on_the_cluster(folder: Path) -> Iterator[Phase]:
-    """First what installs the platform, then an autoscaler's rounds, which are minutes, beside all the rest."""
+    """First what installs the platform, then autoscalers' rounds, which are minutes, beside all the rest."""
     first = ("e2e/tests/test_late_apis.py", "e2e/tests/test_components.py")
-    rounds = "e2e/tests/test_autoscaling.py"
-    rest = [f"--ignore={module}" for module in (_LOCAL_CLUSTER, *first, rounds)]
+    rounds, queue = "e2e/tests/test_autoscaling.py", "e2e/tests/test_autoscaling_queue.py"
+    rest = [f"--ignore={module}" for module in (_LOCAL_CLUSTER, *first, rounds, queue)]
     loading = (sys.executable, "-m", "e2e.up", "--engine")
     yield Phase("engine-image", loading, 1800, needs=("cluster",), lane="waiting")
     yield _tests(folder, "platform", *_END_TO_END, *first, needs=("trireme",))
@@ -88,6 +88,7 @@ def _on_the_cluster(folder: Path) -> Iterator[Phase]:
         # A cluster of its own, which is taken apart while the first one gets its parts.
         yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="waiting")
     yield _tests(folder, "autoscaling", *_END_TO_END, rounds, needs=("platform",), lane="waiting")
+    yield _tests(folder, "queue", *_END_TO_END, queue, needs=("platform",), lane="queue")
     yield _tests(folder, "e2e", *_END_TO_END, *rest, "e2e/tests", needs=("platform", "engine-image"))
 
 

@@ -27,8 +27,7 @@ ORDER = (
     "test_autoscaling_queue",
     "test_metrics_server",  # takes it away, too
     "test_reconcile",
-    "test_load",  # drains a node of its own pods, too
-    "test_zones",  # cuts one off
+    "test_load",  # drains a node of its own pods, too, and cuts a zone off
     "test_disruption",  # drains nodes of its own pods, and moves one to another zone
     "test_upgrade",  # installs another version for a while
     "test_cluster",  # stops nodes and cuts zones

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import pytest
 
 from e2e import resources
-from e2e.api import Api, wait_until
+from e2e.api import Api, ApiError, wait_until
 from e2e.cluster import Cluster
 from e2e.demo import __main__ as demo
 from e2e.demo.watch import condition
 from e2e.drills.client import Shape
+from e2e.drills.target import available
 from e2e.drills.timeline import is_ready
 from e2e.drills.traffic import Traffic
 from e2e.tests.queued import (
@@ -41,10 +42,14 @@ ROUND_SECONDS = 90
 
 @pytest.fixture
 def url(cluster: Cluster, kube: Api, namespace: str) -> str:
-    """Of a Gateway in the namespace."""
+    """Of a Gateway in the namespace, whose proxy is ready."""
     manifest = (demo.MANIFESTS / "gateway.yaml").read_text()
     cluster.kubectl("apply", "--server-side", "--namespace", namespace, "-f", "-", input=manifest)
-    return f"http://{demo.gateway_service(kube, namespace)['spec']['clusterIP']}"
+    found = demo.gateway_service(kube, namespace)["spec"]["clusterIP"]
+    wait_until(
+        lambda: available(kube, "envoy-gateway-system"), timeout_seconds=90, what="the gateway's proxy to be ready"
+    )
+    return f"http://{found}"
 
 
 def await_groups(kube: Api, namespace: str, wanted: Sequence[int], *, seconds: float) -> None:
@@ -55,6 +60,13 @@ def await_groups(kube: Api, namespace: str, wanted: Sequence[int], *, seconds: f
         return groups(kube, namespace) == list(wanted) and serving == sum(wanted)
 
     wait_until(there, timeout_seconds=seconds, what=f"{wanted} groups", interval_seconds=0.5)
+
+
+def decided(kube: Api, namespace: str) -> bool:
+    """Whether the status of each zone tells of one group before the first decision and after the last."""
+    zones = kube.get(resources.path(namespace, NAME))["status"]["zones"]
+    told = [zone.get("autoscaling", {}).get("decisions") or [{}] for zone in zones]
+    return all((found[-1].get("before"), found[0].get("after")) == (1, 1) for found in told)
 
 
 def faults(traffic: Traffic) -> list[str]:
@@ -75,6 +87,7 @@ def test_the_number_of_groups_follows_the_queue_in_two_zones_at_once(
             lambda: max(queue(kube, namespace), default=0) > TARGET,
             timeout_seconds=30,
             what="a queue that is too long",
+            ignore=(ApiError,),
             interval_seconds=0.5,
         )
         seen = time.monotonic()
@@ -95,9 +108,7 @@ def test_the_number_of_groups_follows_the_queue_in_two_zones_at_once(
         light.stop()
     assert light.requests
     assert not faults(light), "groups that end finish what they run"
-    zones = kube.get(resources.path(namespace, NAME))["status"]["zones"]
-    told = [[(each["before"], each["after"]) for each in zone["autoscaling"]["decisions"]] for zone in zones]
-    assert all(found[0][1] == 1 and found[-1][0] == 1 for found in told), told
+    wait_until(lambda: decided(kube, namespace), timeout_seconds=30, what="the status to tell of the decisions")
 
     kube.delete(resources.path(namespace, NAME))
     wait_until(lambda: kube.find(API_SERVICE) is None, timeout_seconds=60, what="the registration to be taken away")

@@ -17,7 +17,7 @@ from e2e.cluster import Cluster
 from e2e.demo.watch import condition
 from e2e.tests.queued import ACTIVE_SECONDS, NAME, PERIOD_SECONDS, groups, scaled
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.drill, pytest.mark.timeout(600)]
 
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{stack.NAMESPACE}/deployments/trireme-metrics-api"
 PODS = f"/api/v1/namespaces/{stack.NAMESPACE}/pods?labelSelector=app.kubernetes.io/component%3Dmetrics-api"

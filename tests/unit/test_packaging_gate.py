@@ -272,7 +272,7 @@ def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down(
     names = [phase.name for phase in gate.phases(Path("build/test"))]
 
     own = ["local-cluster"] if root else []
-    served = ["cluster", "trireme", "engine-image", "platform", *own, "autoscaling", "e2e", "down"]
+    served = ["cluster", "trireme", "engine-image", "platform", *own, "autoscaling", "queue", "e2e", "down"]
     assert names == ["check", "programs", "images", "integration", "engine", *served]
     assert [phase.name for phase in gate.phases(Path("build/test")) if phase.always] == ["down"]
 
