@@ -103,6 +103,7 @@ def _record(drill: Drill, target: Target, stack: ExitStack) -> _Tape:
 def _read(drill: Drill, scene: Scene, tape: _Tape, event: float, clock: float) -> Measured:
     """``clock`` is the time of day of the event, at the latest."""
     pods, requests = tape.pods.seen, tape.traffic.requests
+    last, fault = last_failed(requests, event)
     said = timeline.said_by_status(tape.status.seen, drill.broken, clock)
     leader = scene.leader["metadata"]["uid"]
     return Measured(
@@ -110,7 +111,8 @@ def _read(drill: Drill, scene: Scene, tape: _Tape, event: float, clock: float) -
         failed=sum(bool(request.fault) for request in requests),
         out_of_rotation_seconds=_after(event, timeline.out_of_rotation(pods, leader, event)),
         recovered_seconds=_after(event, drill.outcome(pods, scene, event)),
-        last_failed_seconds=last_failed(requests, event),
+        last_failed_seconds=last,
+        last_fault=fault,
         longest_silence_seconds=longest_silence(requests, event),
         ended_seconds=_after(event, timeline.ended(pods, scene.pods, event)),
         weight_moved_seconds=_after(event, timeline.weight_moved(tape.routes.seen, drill.broken[0], event)),
