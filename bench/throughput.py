@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import os
 import subprocess
 import tempfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import yaml
 
 import build_zipapp
 from bench import report
+from bench.pairs import ratio_of
 from e2e import stack
 from e2e.cluster import choose
 from trireme_operator import rendering
@@ -34,36 +32,6 @@ LIMIT = 0.99
 _DRIVE = Path(__file__).with_name("throughput_drive.py")
 _SAMPLE = stack.REPOSITORY / "samples" / "smollm2-pp2.yaml"
 _REQUESTS, _TOKENS, _AT_ONCE = 48, 32, 8
-# Student's t for a two-sided 95 % interval, by degrees of freedom.
-_T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-_T95_MORE = 2.131
-"""For more pairs than the table has: that of its last entry, which makes the interval a little too wide."""
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """The geometric mean of the pairs' ratios, and its 95 % confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def ratio_of(launched: Sequence[float], alone: Sequence[float]) -> Ratio:
-    """Of pairs, by Student's t of the logarithms.
-
-    Raises:
-        ValueError: these are not pairs, or fewer than two of them.
-
-    """
-    if len(launched) != len(alone) or len(launched) < 2:  # noqa: PLR2004
-        raise ValueError(f"{len(launched)} measurements against {len(alone)}: two pairs at least are needed")
-    logs = [math.log(ours / base) for ours, base in zip(launched, alone, strict=True)]
-    freedom = len(logs) - 1
-    t = _T95[freedom - 1] if freedom <= len(_T95) else _T95_MORE
-    margin = t * stdev(logs) / math.sqrt(len(logs))
-    middle = fmean(logs)
-    return Ratio(*(math.exp(each) for each in (middle, middle - margin, middle + margin)))
 
 
 def measure(pairs: int) -> dict[str, Any]:

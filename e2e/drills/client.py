@@ -58,7 +58,9 @@ async def ask(session: aiohttp.ClientSession, url: str, body: dict[str, Any], *,
             if body.get("stream") and response.status == HTTPStatus.OK:
                 return fault_of_stream(text, body["max_tokens"])
             return fault_of(response.status, text)
-    except (OSError, aiohttp.ClientError) as error:  # a TimeoutError is an OSError
+    except TimeoutError:
+        return f"no whole answer within {limit:g} s"
+    except (OSError, aiohttp.ClientError) as error:
         return f"{type(error).__name__}: {error}"
 
 

@@ -144,7 +144,7 @@ PROCESS_DRILLS = (
         "a worker's rank ended by the kernel at the memory limit",
         _exhaust,
         recreated,
-        Cause(("OOMKilled",), 1),
+        Cause(("OOMKilled", "memory limit"), 1),
     ),
     Drill(
         "rank-frozen",

@@ -41,6 +41,8 @@ class Measured:
     out_of_rotation_seconds: float | None = None
     recovered_seconds: float | None = None
     last_failed_seconds: float | None = None
+    last_fault: str = ""
+    """How that request failed."""
     longest_silence_seconds: float | None = None
     """Not counted from the event: the longest time between two good answers after it."""
     ended_seconds: float | None = None
@@ -135,7 +137,8 @@ def _late(what: str, seconds: float | None, limit: float | None) -> str:
 def _answers(measured: Measured, budget: Budget, least: int) -> Iterable[str]:
     last, limit = measured.last_failed_seconds, budget.last_failed_seconds
     if last is not None and limit is not None and last > limit:
-        yield f"a request that began {last:.1f} s after the event failed, none may after {limit:g} s"
+        how = f": {measured.last_fault}" if measured.last_fault else ""
+        yield f"a request that began {last:.1f} s after the event failed, none may after {limit:g} s{how}"
     silence, limit = measured.longest_silence_seconds, budget.longest_silence_seconds
     if limit is not None and (silence is None or silence > limit):
         text = "never" if silence is None else f"not for {silence:.1f} s"
@@ -166,10 +169,13 @@ def _moves(measured: Measured, budget: Budget, stays_out: float) -> Iterable[str
         yield f"zones came back into traffic {measured.returns} times, at most {budget.returns:g} may"
 
 
-def last_failed(requests: Sequence[Request], since: float) -> float | None:
-    """Seconds after the event at which the last failed request began; None without one."""
-    failed = [request.began - since for request in requests if request.fault]
-    return round(max(failed), 2) if failed else None
+def last_failed(requests: Sequence[Request], since: float) -> tuple[float | None, str]:
+    """Seconds after the event at which the last failed request began, and its fault; None without one."""
+    failed = [request for request in requests if request.fault]
+    if not failed:
+        return None, ""
+    last = max(failed, key=lambda request: request.began)
+    return round(last.began - since, 2), last.fault
 
 
 def longest_silence(requests: Sequence[Request], since: float) -> float | None:

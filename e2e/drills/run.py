@@ -109,6 +109,7 @@ def _read(drill: Drill, scene: Scene, tape: _Tape, event: float, clock: float) -
     """``clock`` is the time of day of the event, at the latest."""
     record, requests = tape.record, tape.traffic.requests
     pods, routes = record.pods, record.routes
+    last, fault = last_failed(requests, event)
     said = timeline.said_by_status(tape.status.seen, drill.broken, clock)
     leader = scene.leader["metadata"]["uid"]
     return Measured(
@@ -116,7 +117,8 @@ def _read(drill: Drill, scene: Scene, tape: _Tape, event: float, clock: float) -
         failed=sum(bool(request.fault) for request in requests),
         out_of_rotation_seconds=_after(event, timeline.out_of_rotation(pods, leader, event)),
         recovered_seconds=_after(event, drill.outcome(record, scene, event)),
-        last_failed_seconds=last_failed(requests, event),
+        last_failed_seconds=last,
+        last_fault=fault,
         longest_silence_seconds=longest_silence(requests, event),
         ended_seconds=_after(event, timeline.ended(pods, scene.pods, event)),
         weight_moved_seconds=_after(event, timeline.weight_moved(routes, drill.broken[0], event)),

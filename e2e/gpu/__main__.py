@@ -25,6 +25,10 @@ _SECONDS_OF_A_LAYOUT = 150.0
 _SECONDS_OF_A_DRILL = 110.0
 
 
+def _failed(error: Exception) -> Obj:
+    return {"failed": f"{type(error).__name__}: {str(error)[:6000]}", "passed": False}
+
+
 class Results:
     """One JSON document that grows: ``add`` writes it."""
 
@@ -44,18 +48,19 @@ class Results:
             self.add(part, name, run())
         except Exception as error:  # noqa: BLE001 - the other parts go on, and this one is recorded as failed
             traceback.print_exc()
-            self.add(part, name, {"failed": f"{type(error).__name__}: {str(error)[:6000]}", "passed": False})
+            self.add(part, name, _failed(error))
 
 
 class Run:
-    """What is run here, within ``seconds``."""
+    """What is run here, within the seconds that were given."""
 
-    def __init__(self, here: machine.Machine, results: Results, *, seconds: float, only: list[str], times: int) -> None:
+    def __init__(self, here: machine.Machine, results: Results, given: argparse.Namespace) -> None:
         self._here = here
         self._results = results
-        self._ends = time.monotonic() + seconds
-        self._only = only
-        self._times = times
+        self._ends: float = time.monotonic() + given.seconds
+        self._only: list[str] = given.drills
+        self._times: int = given.times
+        self._round_seconds: float = given.round_seconds
         self._models = {
             experts: shapes.write_model(
                 here.folder / ("experts" if experts else "dense"),
@@ -85,20 +90,39 @@ class Run:
             run = partial(case, layout, here, model, folder=here.folder / f"preflight-{name}")
             self._attempt("preflight", name, layout, 30, run)
 
-    def throughput(self, names: list[str]) -> None:
+    def throughput(self, names: list[str], *, together: bool) -> None:
+        """The layouts with these names, or all: one after the other, or loaded ``together`` and asked in turns."""
+        wanted = [layout for layout in shapes.LAYOUTS if not names or layout.name in names]
+        fitting = [layout for layout in wanted if self._fits("throughput", layout)]
+        for layouts in [fitting] if together and fitting else [[layout] for layout in fitting]:
+            self._compare(layouts)
+
+    def _fits(self, part: str, layout: shapes.Layout) -> bool:
+        """Whether it can be run here; what can't is written as not run."""
+        if self._here.rehearsal and layout.experts:
+            self._results.add(part, layout.name, {"not_run": "vLLM for processors has no expert parallelism"})
+        elif self._here.devices < layout.world:
+            self._results.add(part, layout.name, {"not_run": self._too_few(layout)})
+        else:
+            return True
+        return False
+
+    def _compare(self, layouts: list[shapes.Layout]) -> None:
         here = self._here
         prompts, times = (4, 1) if here.rehearsal else (512, self._times)
-        for layout in shapes.LAYOUTS:
-            if names and layout.name not in names:
-                continue
-            if here.rehearsal and layout.experts:
-                self._results.add(
-                    "throughput", layout.name, {"not_run": "vLLM for processors has no expert parallelism"}
-                )
-                continue
-            model = self._models[layout.experts]
-            run = partial(throughput.compare, layout, here, model, prompts=prompts, times=times)
-            self._attempt("throughput", layout.name, layout, _SECONDS_OF_A_LAYOUT, run)
+        left = self.left()
+        if left < _SECONDS_OF_A_LAYOUT:
+            for layout in layouts:
+                self._results.add("throughput", layout.name, {"not_run": f"no time was left: {left:.0f} s"})
+            return
+        pairs = [(layout, self._models[layout.experts]) for layout in layouts]
+        try:
+            found = throughput.compare(pairs, here, prompts=prompts, times=times, seconds=self._round_seconds)
+        except Exception as error:  # noqa: BLE001 - recorded as failed, and the other parts go on
+            traceback.print_exc()
+            found = {layout.name: _failed(error) for layout in layouts}
+        for name, result in found.items():
+            self._results.add("throughput", name, result)
 
     def drills(self, layout: shapes.Layout, part: str) -> None:
         here = self._here
@@ -118,9 +142,7 @@ class Run:
             self._results.add("memory", f"{layout.name}, {part}", stage.memory())
         except Exception as error:  # noqa: BLE001 - recorded as failed, and the other parts go on
             traceback.print_exc()
-            self._results.add(
-                part, "broken", {"failed": f"{type(error).__name__}: {str(error)[:6000]}", "passed": False}
-            )
+            self._results.add(part, "broken", _failed(error))
         finally:
             stage.group.kill()
 
@@ -146,20 +168,25 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to run; default: everything")
     parser.add_argument("--layouts", nargs="+", default=[], help="of the throughput; default: all")
     parser.add_argument("--drills", nargs="+", default=[], help="of the drills; default: all")
-    parser.add_argument("--times", type=int, default=2, help="how often four rounds are measured, two of each side")
+    parser.add_argument("--times", type=int, default=10, help="how often four rounds are measured, two of each side")
+    parser.add_argument("--round-seconds", type=float, default=3600, help="measure no longer than this; fewer rounds")
+    parser.add_argument("--together", action="store_true", help="load all layouts at once, and ask them in turns")
+    parser.add_argument("--first-device", type=int, default=0, help="use devices from this number on")
+    parser.add_argument("--devices", type=int, help="how many; default: all that follow")
     parser.add_argument("--seconds", type=float, default=7200, help="begin nothing that would take longer")
     parser.add_argument("--work", type=Path, help="a folder for models, logs and caches; default: one that is removed")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="g") as place:
-        here = machine.find(given.work or Path(place), rehearsal=given.rehearse)
+        folder = given.work or Path(place)
+        here = machine.find(folder, rehearsal=given.rehearse, first=given.first_device, count=given.devices)
         results = Results(given.out)
         results.add("machine", time.strftime("%H%M%S"), machine.described(here))
-        run = Run(here, results, seconds=given.seconds, only=given.drills, times=given.times)
+        run = Run(here, results, given)
         for part in given.parts:
             if part == "preflight":
                 run.preflight()
             elif part == "throughput":
-                run.throughput(given.layouts)
+                run.throughput(given.layouts, together=given.together)
             else:
                 run.drills(shapes.TWO_PODS if part == "drills" else shapes.ONE_POD, part)
     parts = (value for key, value in results.found.items() if key != "machine")

@@ -50,7 +50,7 @@ class Bare:
             words = ["serve", str(model), *place, *self._settings, *self._flags(index)]
             folder = self._folder / f"node-{index}"
             folder.mkdir(exist_ok=True)
-            shown = ",".join(str(index * per_pod + local) for local in range(per_pod))
+            shown = ",".join(str(self._machine.first + index * per_pod + local) for local in range(per_pod))
             network = {"NCCL_SOCKET_IFNAME": "=lo", "GLOO_SOCKET_IFNAME": "lo"} if self._layout.pods > 1 else {}
             environment = {**os.environ, **network, "VLLM_HOST_IP": address, "HOME": str(self._homes[index])}
             environment |= {"TMPDIR": str(folder)}

@@ -64,6 +64,7 @@ def resource(layout: Layout, machine: Machine, model: Path, **spec: Any) -> Infe
         extra += ["--kv-cache-memory-bytes", "16M", "-cc.mode=2", "-cc.backend=eager"]
     engine = spec.pop("engine", {})
     config |= engine.get("config", {})
+    extra += engine.get("extraArgs", [])
     if machine.rehearsal:
         config.pop("enforceEager", None)  # pipeline stages on processors need the warm-up that it skips
     device = {} if machine.rehearsal else {"memory": str(machine.device_bytes)}
@@ -149,7 +150,7 @@ class Group:
             path = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
             own[variable["name"]] = fields[path] if path else variable.get("value", "")
         names = [f"{self.pod(each)}.{NAME}={address}" for each, address in enumerate(self.addresses)]
-        first = index * self.layout.per_pod
+        first = self._machine.first + index * self.layout.per_pod
         shown = ",".join(str(first + local) for local in range(self.layout.per_pod))
         inherited = os.environ.get("PYTHONPATH")
         return {

@@ -58,7 +58,7 @@ def hidden(layout: Layout, machine: Machine, model: Path, *, folder: Path) -> Ob
 def taken(layout: Layout, machine: Machine, model: Path, *, folder: Path) -> Obj:
     """Half the memory of the last pod's device is another process's."""
     last = layout.pods - 1
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": str(layout.world - 1)}
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": str(machine.first + layout.world - 1)}
     holder = subprocess.Popen([sys.executable, "-c", _HOLD], env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None  # noqa: S101  (it was asked for)
@@ -75,7 +75,7 @@ def xid(layout: Layout, machine: Machine, model: Path, *, folder: Path) -> Obj:
         _until_started(group)
         time.sleep(2.0)
         before = _xids(group)
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0"}
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": str(machine.first)}
         done = subprocess.run(
             [sys.executable, "-c", _FAULT], env=environment, capture_output=True, text=True, check=False, timeout=60
         )

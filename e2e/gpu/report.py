@@ -40,16 +40,17 @@ def _ran(results: Obj, part: str) -> list[tuple[str, Obj]]:
 def _throughput(results: Obj) -> Iterator[str]:
     yield from ("### Throughput", "")
     yield (
-        "| layout | launcher, tokens/s | bare, tokens/s | ratio (at least 0.99) | TTFT ratio | TPOT ratio"
-        " | rounds of each |"
+        "| layout | launcher, tokens/s | bare, tokens/s | ratio (at least 0.99) | 95 % interval | TTFT ratio"
+        " | TPOT ratio | rounds of each |"
     )
-    yield "|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|"
     for name, each in _ran(results, "throughput"):
         if "failed" in each:
-            yield f"| {name} | failed: {_short(each['failed'])} | | | | | |"
+            yield f"| {name} | failed: {_short(each['failed'])} | | | | | | |"
             continue
         rates = (each["launcher_tokens_per_second"], each["bare_tokens_per_second"])
-        ratios = (each["throughput_ratio"], each["ttft_ratio"], each["tpot_ratio"])
+        low, high = each.get("interval", ("", ""))
+        ratios = (each["throughput_ratio"], f"{low} to {high}", each["ttft_ratio"], each["tpot_ratio"])
         yield f"| {name} | {' | '.join(str(cell) for cell in (*rates, *ratios, len(each['bare'])))} |"
     yield ""
 

@@ -1,185 +1,119 @@
 """Tokens a second of the launcher's engine against bare vLLM's: both on the same devices at once, asked in turns.
 
-The one that is not asked has nothing to do, which costs the other nothing on the device. So a layout needs one start of
-each, and what the machine does at the moment hits both sides alike.
+The ones that are not asked have nothing to do, which costs the other nothing on the device. So a layout needs one start
+of each side, and what the machine does at the moment hits both alike.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import statistics
-import subprocess
-import sys
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
-from e2e.gpu import memory, processes
-from e2e.gpu.bare import Bare
+from bench.pairs import ratio_of
+from e2e.gpu.client import Bench
+from e2e.gpu.contest import BARE, LAUNCHER, Contest
 from e2e.gpu.machine import Machine
-from e2e.gpu.pods import READY_SECONDS, Group, resource
 from e2e.gpu.shapes import Layout
 
 Obj = dict[str, Any]
 
 LIMIT: Final = 0.99
-_PERCENT: Final = 45
-_BARE_SHARE: Final = "0.40"
-_ORDER: Final = "LBBL"
-_KEPT: Final = (
-    "output_throughput",
-    "request_throughput",
-    "median_ttft_ms",
-    "median_tpot_ms",
-    "completed",
-    "failed",
-    "duration",
-)
+_ALONE_PERCENT: Final = 45
+_TOGETHER_PERCENT: Final = 14
+_TOGETHER_ROOM_GIB: Final = 11
+"""Enough for 512 requests of 640 tokens of the dense model on four ranks, and six engines fit a device of 140 GiB."""
+_ORDER: Final = (LAUNCHER, BARE, BARE, LAUNCHER)
 
 
-class Bench:
-    """The client: a process that has imported ``vllm bench serve`` once."""
+def compare(
+    layouts: Sequence[tuple[Layout, Path]], machine: Machine, *, prompts: int, times: int, seconds: float
+) -> dict[str, Obj]:
+    """Results by layout; ``layouts`` are pairs with their models, and all of them are loaded before the first round.
 
-    def __init__(self, folder: Path, model: Path, *, rehearsal: bool) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._model = model
-        self._sizes = ("32", "16") if rehearsal else ("512", "128")
-        with (folder / "errors").open("wb") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "e2e.gpu.rounds"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
+    ``times``: how often four rounds of each layout are measured, two of each side; fewer when ``seconds`` are over.
+    Raises RuntimeError with what an engine that does not serve has printed.
+    """
+    together = len(layouts) > 1
+    with ExitStack() as undo:
+        benches = {}
+        for layout, model in layouts:
+            folder = machine.folder / layout.name / "bench"
+            processors = machine.client_processors
+            bench = Bench(folder, model, rehearsal=machine.rehearsal, processors=processors)
+            undo.callback(bench.close)
+            benches[layout.name] = bench
+        contests = [
+            Contest(
+                layout,
+                machine,
+                model,
+                number=machine.first + number,
+                percent=_TOGETHER_PERCENT if together else _ALONE_PERCENT,
+                room=_TOGETHER_ROOM_GIB if together and not machine.rehearsal else None,
             )
-        self._number = 0
-
-    def wait(self) -> None:
-        """Until it can be asked."""
-        self._answer()
-
-    def measure(self, address: str, port: int, prompts: int) -> Obj:
-        """One round; raises RuntimeError when it fails."""
-        self._number += 1
-        name = f"round-{self._number}.json"
-        length, answer = self._sizes
-        words = ["--backend", "openai", "--base-url", f"http://{address}:{port}", "--model", str(self._model)]
-        words += ["--served-model-name", "m", "--tokenizer", str(self._model), "--dataset-name", "random"]
-        words += ["--random-input-len", length, "--random-output-len", answer, "--num-prompts", str(prompts)]
-        words += ["--seed", str(self._number), "--ignore-eos", "--request-rate", "inf", "--disable-tqdm"]
-        words += ["--save-result", "--result-dir", str(self._folder), "--result-filename", name]
-        print(json.dumps(words), file=self._stdin, flush=True)
-        said = self._answer()
-        if said != "done":
-            raise RuntimeError(f"vllm bench serve: {said}")
-        found = json.loads((self._folder / name).read_text())
-        return {key: found[key] for key in _KEPT if key in found}
-
-    @property
-    def _stdin(self) -> IO[str]:
-        assert self._process.stdin is not None  # noqa: S101  (it was asked for)
-        return self._process.stdin
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None  # noqa: S101
-        for line in self._process.stdout:
-            if line.startswith("@"):
-                return line[1:].strip()
-        raise RuntimeError("vllm bench serve ended: " + (self._folder / "errors").read_text(errors="replace")[-2000:])
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait(30)
-
-
-def compare(layout: Layout, machine: Machine, model: Path, *, prompts: int, times: int) -> Obj:
-    """One layout: starts, rounds in turns, and what the engine and the launcher said of memory meanwhile."""
-    folder = machine.folder / layout.name
-    cluster = resource(layout, machine, model, engine={"config": {"gpuMemoryPercent": _PERCENT}})
-    group = Group(layout, machine, cluster, network=31, folder=folder / "launcher")
-    bench = Bench(folder / "bench", model, rehearsal=machine.rehearsal)
-    bare: list[Bare] = []
-    try:
-        group.start()
-        started = time.monotonic()
-
-        def start_bare() -> None:
-            """When the launcher's engine has looked how much memory is free."""
-            room = memory.room_reported(group)
-            if not bare and (room is not None or machine.rehearsal):
-                homes = [group.folder(index) / "home" for index in range(layout.pods)]
-                settings = _settings(machine, room)
-                bare.append(Bare(layout, machine, folder / "bare", network=32, settings=settings, homes=homes))
-                bare[0].start(model)
-
-        launcher_ready = group.wait_ready(poll=start_bare)
-        start_bare()
-        bare_ready = bare[0].wait_ready(limit=READY_SECONDS)
-        bench.wait()
-        sides = {"L": (group.addresses[0], group.engine_port), "B": (bare[0].addresses[0], bare[0].port)}
-        for address in sides.values():
-            bench.measure(*address, max(2, prompts // 4))
-        measured: dict[str, list[Obj]] = {"L": [], "B": []}
-        samples: list[str] = []
-        for side in _ORDER * times:
-            measured[side].append(bench.measure(*sides[side], prompts))
-            samples += _accelerator_lines(group) if side == "L" and not samples else []
+            for number, (layout, model) in enumerate(layouts)
+        ]
+        for contest in contests:
+            undo.callback(contest.kill)
+            contest.start()
+        for contest in contests:
+            contest.wait_launcher()
+        for contest in contests:
+            contest.start_bare()
+        for contest in contests:
+            contest.wait_bare()
+        _rounds(contests, benches, prompts=prompts, times=times, seconds=seconds)
         return {
-            **_judged(measured),
-            "prompts": prompts,
-            "launcher_ready_seconds": round(launcher_ready, 1),
-            "bare_ready_seconds": round(bare_ready, 1),
-            "starts_and_rounds_seconds": round(time.monotonic() - started, 1),
-            "launcher": measured["L"],
-            "bare": measured["B"],
-            "memory": memory.compare(cluster, model, group, machine),
-            "accelerator_metrics": samples,
-            "launcher_resident_bytes": [processes.resident_bytes(each.pid) for each in group.processes],
-            "command": json.loads(group.ask(0, "/statusz")[1])["command"],
+            contest.layout.name: {
+                **judged(contest.rounds),
+                "prompts": prompts,
+                "loaded_together": [layout.name for layout, _ in layouts],
+                **contest.described(),
+            }
+            for contest in contests
         }
-    finally:
-        bench.close()
-        for each in bare:
-            each.kill()
-        group.kill()
 
 
-def _settings(machine: Machine, room: int | None) -> list[str]:
-    """The flags of both sides that are not the layout's. The bare engine gets as much cache as the other one has."""
-    if machine.rehearsal:
-        words = ["--max-model-len", "1024", "--max-num-seqs", "8", "--max-num-batched-tokens", "1024"]
-        return [*words, "--load-format", "dummy", "--kv-cache-memory-bytes", "16M", "-cc.mode=2", "-cc.backend=eager"]
-    words = ["--max-model-len", "4096", "--gpu-memory-utilization", _BARE_SHARE, "--load-format", "dummy"]
-    return words if room is None else [*words, "--kv-cache-memory-bytes", str(room)]
+def _rounds(
+    contests: Sequence[Contest], benches: Mapping[str, Bench], *, prompts: int, times: int, seconds: float
+) -> None:
+    for contest in contests:
+        benches[contest.layout.name].wait()
+        for side in (LAUNCHER, BARE):
+            contest.measure(benches[contest.layout.name], side, max(2, prompts // 4), keep=False)
+    began = time.monotonic()
+    for number in range(times):
+        passed = time.monotonic() - began
+        if number and passed + passed / number > seconds:
+            return
+        for contest in contests:
+            for side in _ORDER:
+                contest.measure(benches[contest.layout.name], side, prompts)
 
 
-def _judged(measured: dict[str, list[Obj]]) -> Obj:
-    medians = {side: statistics.median(each["output_throughput"] for each in found) for side, found in measured.items()}
-    ratio = medians["L"] / medians["B"]
+def judged(rounds: Mapping[str, Sequence[Obj]]) -> Obj:
+    """The ratio of pairs of rounds with its 95 % interval, and medians."""
+    rates = {side: [each["output_throughput"] for each in found] for side, found in rounds.items()}
+    ratio = ratio_of(rates[LAUNCHER], rates[BARE])
     latencies = {
-        f"{name}_ratio": round(
-            statistics.median(each[key] for each in measured["L"])
-            / statistics.median(each[key] for each in measured["B"]),
-            4,
-        )
+        f"{name}_ratio": round(_median(rounds[LAUNCHER], key) / _median(rounds[BARE], key), 4)
         for name, key in (("ttft", "median_ttft_ms"), ("tpot", "median_tpot_ms"))
     }
     return {
-        "throughput_ratio": round(ratio, 4),
-        "passed": ratio >= LIMIT,
+        "throughput_ratio": round(ratio.value, 4),
+        "interval": [round(ratio.low, 4), round(ratio.high, 4)],
+        "passed": ratio.value >= LIMIT,
         "limit": LIMIT,
-        "launcher_tokens_per_second": round(medians["L"], 1),
-        "bare_tokens_per_second": round(medians["B"], 1),
+        "launcher_tokens_per_second": round(statistics.median(rates[LAUNCHER]), 1),
+        "bare_tokens_per_second": round(statistics.median(rates[BARE]), 1),
         **latencies,
     }
 
 
-def _accelerator_lines(group: Group) -> list[str]:
-    """What each launcher says of its devices, a moment after the load."""
-    found = []
-    for index in range(group.layout.pods):
-        text = group.ask(index, "/metrics")[1]
-        found += [line for line in text.splitlines() if re.match(r"trireme_launcher_accelerator_", line)]
-    return found
+def _median(rounds: Sequence[Obj], key: str) -> float:
+    values: list[float] = [each[key] for each in rounds]
+    return statistics.median(values)

@@ -15,6 +15,9 @@ from trireme_runtime.limits import Limits
 _ENVIRONMENT_DEFAULTS = {
     # A step that never answers (network cut, hung NCCL) fails the engine after this time instead of after 300 s.
     "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "120",
+    # Whoever closes an idle connection first loses nothing; a gateway that sends a request into one that the engine
+    # closes, by itself after 5 s, answers 503. Envoy closes after an hour, load balancers of clouds much earlier.
+    "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "3700",
 }
 # The launcher asks every second: in the access log that would bury the users' requests.
 _QUIET_FLAG = "--disable-access-log-for-endpoints"

@@ -15,17 +15,29 @@ from trireme_runtime.termination import Cause
 REASON = "OOMKilled"
 _NO_LIMIT = 1 << 60
 """cgroup v1 shows a number near 2^63 where there is none."""
+_FULL = 0.95
+"""Share of the limit at which a container was full. Its pod's limit, the sum of its containers', is reached a little
+earlier, since the sandbox takes some of it; the pod's cgroup, which no container sees, then counts the hit."""
 _KIB = 1024
 _UNITS = ("B", "KiB", "MiB", "GiB")
 
 
 @dataclass(frozen=True)
 class Counters:
-    """Processes killed for memory so far, how often the limit was in the way, the limit in bytes (None: none)."""
+    """Processes killed for memory so far, how often the limit was in the way, the limit in bytes (None: none).
+
+    peak: the most that was ever used, in bytes; None where the kernel does not say (v2 before 5.19).
+    """
 
     kills: int
     hits: int
     limit: int | None
+    peak: int | None
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit was ever reached, or all of it but what the pod's sandbox takes."""
+        return self.limit is not None and self.peak is not None and self.peak >= _FULL * self.limit
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class Cgroup:
     events: str
     hits: str
     limit: str
+    peak: str
 
     def read(self) -> Counters | None:
         """None when they can't be read, or when this kernel doesn't count kills (v1 before 4.13)."""
@@ -44,7 +57,8 @@ class Cgroup:
             return None
         hits = found["oom"] if "oom" in found else _number(_text(self.directory / self.hits)) or 0
         limit = _number(_text(self.directory / self.limit))
-        return Counters(found["oom_kill"], hits, limit if limit is not None and limit < _NO_LIMIT else None)
+        limit = limit if limit is not None and limit < _NO_LIMIT else None
+        return Counters(found["oom_kill"], hits, limit, _number(_text(self.directory / self.peak)))
 
 
 def own_cgroup(root: Path = Path("/")) -> Cgroup | None:
@@ -53,9 +67,10 @@ def own_cgroup(root: Path = Path("/")) -> Cgroup | None:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers:
-            mount, files = "sys/fs/cgroup", ("memory.events", "", "memory.max")
+            mount, files = "sys/fs/cgroup", ("memory.events", "", "memory.max", "memory.peak")
         elif "memory" in controllers.split(","):
-            mount, files = "sys/fs/cgroup/memory", ("memory.oom_control", "memory.failcnt", "memory.limit_in_bytes")
+            mount = "sys/fs/cgroup/memory"
+            files = ("memory.oom_control", "memory.failcnt", "memory.limit_in_bytes", "memory.max_usage_in_bytes")
         else:
             continue
         # Where the container doesn't see its own cgroup as the root, the mount still begins with it.
@@ -81,13 +96,18 @@ class MemoryWatch:
             return replace(cause, message=cause.message + hint) if cause.signal == "SIGKILL" else cause
         if now.kills <= self._before.kills:
             return cause
-        if now.hits > self._before.hits:
-            limit = "" if now.limit is None else f" of {_size(now.limit)}"
-            why = f"the container was at its memory limit{limit} (raise spec.resources.limits.memory)"
-        else:
-            why = "the node ran out of memory (raise spec.resources.requests.memory)"
+        why = _why(now, hit=now.hits > self._before.hits)
         message = f"{why}, and the kernel killed a process of the engine; {cause.message}"
         return replace(cause, reason=REASON, message=message)
+
+
+def _why(now: Counters, *, hit: bool) -> str:
+    limit = "" if now.limit is None else f" of {_size(now.limit)}"
+    if hit or now.full:
+        return f"the container was at its memory limit{limit} (raise spec.resources.limits.memory)"
+    if limit and now.peak is None:
+        return f"the container's limit{limit} or the node's memory was used up (raise spec.resources)"
+    return "the node ran out of memory (raise spec.resources.requests.memory)"
 
 
 def _pairs(text: str) -> list[tuple[str, int]]:

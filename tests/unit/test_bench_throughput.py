@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import throughput
-from bench.throughput import ratio_of
+from bench.pairs import ratio_of
 
 
 def test_the_ratio_is_the_geometric_mean_of_the_pairs() -> None:

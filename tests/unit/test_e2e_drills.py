@@ -219,7 +219,8 @@ def test_a_drill_within_its_budget_passes() -> None:
         ({"out_of_rotation_seconds": None}, "out of rotation: never seen"),
         ({"recovered_seconds": 30.5}, "whole again after 30.5 s"),
         ({"recovered_seconds": None}, "whole again: never seen"),
-        ({"last_failed_seconds": 9.0}, "began 9.0 s after the event failed"),
+        ({"last_failed_seconds": 9.0, "last_fault": "status 503"}, "began 9.0 s after the event failed, none may"),
+        ({"last_failed_seconds": 9.0, "last_fault": "status 503"}, "after 8 s: status 503"),
         ({"longest_silence_seconds": 4.0}, "not for 4.0 s answered"),
         ({"longest_silence_seconds": None}, "never answered"),
         ({"requests": 0}, "0 requests were sent, at least 1"),
@@ -258,8 +259,8 @@ def test_limits_that_are_not_set_are_not_missed() -> None:
 
 def test_the_last_failed_request_is_told_by_when_it_began() -> None:
     requests = [Request(2, 3, ""), Request(3, 9, "late"), Request(4, 5, "")]
-    assert last_failed(requests, since=2) == 1
-    assert last_failed(requests[:1], since=2) is None
+    assert last_failed(requests, since=2) == (1, "late")
+    assert last_failed(requests[:1], since=2) == (None, "")
 
 
 def test_silence_is_measured_between_good_answers_until_the_last_request_began() -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from e2e.gpu import bare, drills, memory, pods, processes, report, shapes, throughput
+from e2e.gpu import bare, contest, drills, memory, pods, processes, report, shapes, throughput
 from e2e.gpu.machine import Machine
 from trireme_runtime import environment, wiring
 
@@ -93,15 +93,33 @@ def test_nothing_reported_is_nothing_proven(tmp_path: Path) -> None:
     assert memory.room_reported(made) is None
 
 
-@pytest.mark.parametrize(("launcher", "passed"), [(99.0, True), (98.9, False), (120.0, True)])
-def test_the_ratio_is_that_of_the_medians(launcher: float, passed: bool) -> None:
-    def side(*values: float) -> list[dict[str, Any]]:
-        return [{"output_throughput": each, "median_ttft_ms": 2.0, "median_tpot_ms": 4.0} for each in values]
+def rounds(*rates: float) -> list[dict[str, Any]]:
+    return [{"output_throughput": each, "median_ttft_ms": 2.0, "median_tpot_ms": 4.0} for each in rates]
 
-    found = throughput._judged({"L": side(launcher, 1.0, 500.0), "B": side(100.0, 100.0, 100.0)})
+
+@pytest.mark.parametrize(("launcher", "passed"), [(99.0, True), (98.9, False), (120.0, True)])
+def test_the_ratio_is_that_of_pairs_of_rounds(launcher: float, passed: bool) -> None:
+    # The machine is half as fast in the second pair, which hits both sides.
+    found = throughput.judged({"launcher": rounds(launcher, launcher / 2), "bare": rounds(100.0, 50.0)})
     assert found["passed"] is passed
     assert found["throughput_ratio"] == pytest.approx(launcher / 100)
+    assert found["interval"] == [found["throughput_ratio"]] * 2
     assert (found["ttft_ratio"], found["tpot_ratio"]) == (1.0, 1.0)
+
+
+def test_a_share_of_the_devices_is_used_when_others_use_the_rest(tmp_path: Path) -> None:
+    here = Machine(tmp_path, rehearsal=False, devices=2, device_bytes=140 * GIB, first=2)
+    cluster = pods.resource(shapes.TWO_PODS, here, tmp_path / "model")
+    made = pods.Group(shapes.TWO_PODS, here, cluster, network=31, folder=tmp_path)
+    shown = [made._environment(index, made._containers[index]["env"])["CUDA_VISIBLE_DEVICES"] for index in range(2)]
+    assert shown == ["2", "3"]
+
+
+def test_layouts_that_are_loaded_together_have_a_cache_of_one_size_on_both_sides(tmp_path: Path) -> None:
+    made = contest.Contest(shapes.ONE_POD, machine(tmp_path), tmp_path / "model", number=1, percent=14, room=11)
+    words = made._group._containers[0]["args"]
+    assert words[words.index("--kv-cache-memory-bytes") + 1] == "11G"
+    assert made._settings(11 * GIB)[-2:] == ["--kv-cache-memory-bytes", str(11 * GIB)]
 
 
 @pytest.mark.parametrize(

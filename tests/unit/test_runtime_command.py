@@ -142,10 +142,17 @@ def test_an_empty_command_is_refused_with_the_way_out() -> None:
         command.engine_command((), POD, LIMITS)
 
 
-def test_the_users_step_limit_wins_over_the_launchers() -> None:
-    name = "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"
-    assert command.engine_environment({})[name] == "120"
-    assert command.engine_environment({name: "600", "A": "b"}) == {name: "600", "A": "b"}
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        pytest.param("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", "120", id="of a step"),
+        pytest.param("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "3700", id="of an idle connection, longer than Envoy keeps one"),
+    ],
+)
+def test_the_users_time_limits_win_over_the_launchers(name: str, chosen: str) -> None:
+    assert command.engine_environment({})[name] == chosen
+    found = command.engine_environment({name: "600", "A": "b"})
+    assert (found[name], found["A"]) == ("600", "b")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Kernel:
         self.directory.mkdir(parents=True)
         self.count(kills=0, hits=0)
 
-    def count(self, *, kills: int, hits: int) -> None:
+    def count(self, *, kills: int, hits: int, peak: int | None = GIB) -> None:
         if self.version == 2:
             events = f"low 0\nhigh 3\nmax 9\noom {hits}\noom_kill {kills}\noom_group_kill 0\n"
             files = {"memory.events": events, "memory.max": "max" if self.limit is None else str(self.limit)}
@@ -39,6 +39,9 @@ class Kernel:
             }
         for name, text in files.items():
             (self.directory / name).write_text(text + "\n")
+        if peak is not None:
+            name = "memory.peak" if self.version == 2 else "memory.max_usage_in_bytes"
+            (self.directory / name).write_text(f"{peak}\n")
 
     def watch(self) -> MemoryWatch:
         return MemoryWatch(own_cgroup(self.root))
@@ -76,6 +79,21 @@ def test_a_kill_below_the_limit_was_the_nodes(kernel: Kernel) -> None:
     watch = kernel.watch()
     kernel.count(kills=1, hits=0)
     assert watch.explain(engine_exited(-9, [])).message.startswith("the node ran out of memory")
+
+
+def test_a_kill_at_the_pods_limit_is_one_at_the_containers(kernel: Kernel) -> None:
+    watch = kernel.watch()
+    # The sandbox takes a little of the pod's limit, which is the container's own: the pod's cgroup counts the hit.
+    kernel.count(kills=1, hits=0, peak=2 * GIB - (1 << 20))
+    assert "at its memory limit of 2 GiB" in watch.explain(engine_exited(-9, [])).message
+
+
+def test_where_the_kernel_tells_no_peak_both_limits_are_named(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path, 2, own_root=True)
+    (kernel.directory / "memory.peak").unlink()
+    watch = kernel.watch()
+    kernel.count(kills=1, hits=0, peak=None)
+    assert "limit of 2 GiB or the node's memory was used up" in watch.explain(engine_exited(-9, [])).message
 
 
 def test_kills_and_hits_of_before_explain_nothing(kernel: Kernel) -> None:
