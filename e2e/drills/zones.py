@@ -15,6 +15,7 @@ from e2e.api import Obj
 from e2e.demo.watch import condition
 from e2e.drills import operators
 from e2e.drills.drill import Drill, Scene
+from e2e.drills.gateways import start_controller, stop_controller, until_pending
 from e2e.drills.load import FULL, FULL_BEFORE, SHORT, SHORT_BEFORE, new_template
 from e2e.drills.outcomes import all_recreated_and_settled, recreated_and_settled, returned, settled
 from e2e.drills.target import NAMESPACE, Engine, Layout, Target, manifest
@@ -42,6 +43,8 @@ _APPLIED_SECONDS = 1.0
 """Until the gateway follows a weight."""
 _FLAP_SECONDS, _FLAPS = 5.0, 5
 _KILLS, _BETWEEN_KILLS_SECONDS = 4, 12.0
+_RESTART_SECONDS = 90.0
+"""The kubelet's pause before a container that failed starts again doubles each time."""
 _STOPPED, _STATIC = "ProgressDeadlineExceeded", "FailStatic"
 _STATIC_SECONDS = 20.0
 """Less than it takes until a group whose engine is unhealthy ends."""
@@ -83,14 +86,45 @@ def _and_again(scene: Scene, *, rounds: int) -> None:
 
 
 def _take_back_drain(scene: Scene) -> None:
+    """Whatever has come of it."""
     scene.target.kube.merge_patch(scene.target.path, {"metadata": {"annotations": {f"drain.trireme.dev/{ZONE}": None}}})
 
 
+def _ask_drain(scene: Scene) -> float:
+    """As an administrator who does not wait for the end."""
+    at = time.monotonic()
+    _trireme(scene.target, "drain", scene.target.name, ZONE, "--yes")
+    return at
+
+
+def _drained_and_back(scene: Scene) -> None:
+    """Wait for the end of a drain, and take it back."""
+    target = scene.target
+
+    def drained() -> bool:
+        zones = target.kube.get(target.path)["status"]["zones"]
+        return any(zone["name"] == ZONE and zone.get("drain") == "Drained" for zone in zones)
+
+    api.wait_until(drained, timeout_seconds=_CLI_SECONDS, what=f"{ZONE} to be drained")
+    _undrain(scene)
+
+
 def _kill_operators(scene: Scene) -> None:
-    """All of them, again and again, wherever the rollout is."""
+    """All that run, again and again, wherever drain or rollout are. They start again later and later."""
+    kube = scene.target.kube
     for _ in range(_KILLS):
         time.sleep(_BETWEEN_KILLS_SECONDS)
-        processes.kill_operator(scene.target.kube)
+        api.wait_until(
+            lambda: processes.kill_operator(kube) >= 0,
+            timeout_seconds=_RESTART_SECONDS,
+            what="an operator to run",
+            ignore=(ProcessLookupError,),
+        )
+
+
+def _kill_operators_while_it_drains(scene: Scene) -> None:
+    _kill_operators(scene)
+    _drained_and_back(scene)
 
 
 def _broken_template(scene: Scene) -> float:
@@ -124,6 +158,22 @@ def _former_template(scene: Scene) -> None:
 
 def _overlay(target: Target) -> Any:
     return manifest(target.layout, target.engine)["spec"]["podTemplate"]
+
+
+def _stop_gateway_and_drain(scene: Scene) -> float:
+    stop_controller(scene.target.kube)
+    return _ask_drain(scene)
+
+
+def _start_gateway_and_undrain(scene: Scene) -> None:
+    until_pending(scene.target)
+    start_controller(scene.target.kube)
+    _drained_and_back(scene)
+
+
+def _undo_gateway_stopped(scene: Scene) -> None:
+    start_controller(scene.target.kube)
+    _take_back_drain(scene)
 
 
 def _all_unhealthy(scene: Scene) -> float:
@@ -202,7 +252,9 @@ def zone_drills(*, short: bool) -> tuple[Drill, ...]:
         before=SHORT_BEFORE if short else FULL_BEFORE,
     )
     found = (*_on_purpose(common, short=short), *_lost(common, short=short))
-    return tuple(map(_in_company, found)) if short else (*found, _flapping(common), _all_unready(common))
+    if short:
+        return tuple(map(_in_company, found))
+    return (*found, _flapping(common), _all_unready(common), _gateway_stopped(common))
 
 
 def _in_company(drill: Drill) -> Drill:
@@ -224,6 +276,15 @@ def _on_purpose(common: Callable[..., Drill], *, short: bool) -> tuple[Drill, ..
             undo=_take_back_drain,
             limits=_QUIET | {"recovered_seconds": rounds * _ROUND_SECONDS, "returns": rounds},
             requests=0 if short else FULL_DRAIN_REQUESTS,
+        ),
+        common(
+            "zone-drain-operator-killed",
+            f"trireme drain and undrain of a zone, and SIGKILL to every operator, {_KILLS} times",
+            _ask_drain,
+            settled,
+            follow=_kill_operators_while_it_drains,
+            undo=_take_back_drain,
+            limits=_QUIET | {"recovered_seconds": _CLI_SECONDS + _ROUND_SECONDS, "returns": 1},
         ),
         rollout("zone-rollout", f"a new template for {zones} zones", limits=limits),
         rollout(
@@ -295,6 +356,19 @@ def _all_unready(common: Callable[..., Drill]) -> Drill:
         limits=_QUIET | {"recovered_seconds": 60.0, "zones_out": 2, "returns": 2},
         leave_others=False,
         weight_moves=False,
+    )
+
+
+def _gateway_stopped(common: Callable[..., Drill]) -> Drill:
+    """A weight that nobody takes up ends no group: the zone serves until the controller is back."""
+    return common(
+        "zone-drain-gateway-stopped",
+        "trireme drain of a zone while the gateway's controller is away, and undrain when it is back",
+        _stop_gateway_and_drain,
+        settled,
+        follow=_start_gateway_and_undrain,
+        undo=_undo_gateway_stopped,
+        limits=_QUIET | {"recovered_seconds": _CLI_SECONDS + _ROUND_SECONDS, "returns": 1},
     )
 
 
