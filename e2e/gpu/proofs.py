@@ -86,7 +86,7 @@ def xid(layout: Layout, machine: Machine, model: Path, *, folder: Path) -> Obj:
             "program": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][-300:],
             "before": before,
             "after": after,
-            "passed": after != before,
+            "passed": bool(before) and after != before,
             "launcher_resident_bytes": [processes.resident_bytes(each.pid) for each in group.processes],
         }
 

@@ -15,7 +15,6 @@ from dataclasses import replace
 
 from trireme_runtime import (
     __version__,
-    accelerators,
     arrival,
     command,
     consent,
@@ -30,6 +29,8 @@ from trireme_runtime import (
     status_metrics,
     termination,
 )
+from trireme_runtime.accelerators import metrics as accelerator_metrics
+from trireme_runtime.accelerators import monitor
 from trireme_runtime.arrival import Arrival
 from trireme_runtime.engine import Engine
 from trireme_runtime.environment import CONTRACT_VERSION, Environment
@@ -83,7 +84,7 @@ class Launcher:
         self._kill_at: float | None = None
         self._idle_since: float | None = None
         first = environment.worker_index * environment.ranks_per_pod
-        self._accelerators = accelerators.of_pod(range(first, first + environment.ranks_per_pod))
+        self._accelerators = monitor.of_pod(range(first, first + environment.ranks_per_pod))
         self._facts = Facts(obstacle="the launcher starts")
         self._journal = Journal()
         self.status = self._snapshot(time.monotonic())
@@ -365,7 +366,7 @@ class Launcher:
         more = [
             *status_metrics.lines(said, time.time(), restarted_in_place=restarted),
             *preflight_metrics.lines(status.preflight),
-            *accelerators.lines(self._accelerators.readings(time.monotonic())),
+            *accelerator_metrics.lines(self._accelerators.readings(time.monotonic())),
         ]
         return metrics.text(info=info, stage=status.stage, engine_healthy=status.engine_healthy, queue=queue, more=more)
 

@@ -1,4 +1,7 @@
-"""Every process below the launcher: orphans come to it, zombies are reaped, and all of them can be ended."""
+"""Every process below the launcher: orphans come to it, zombies are reaped, and all of them can be ended.
+
+Those that are set apart (``apart``) are only reaped.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,14 @@ import signal
 import time
 from pathlib import Path
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _ROUND_SECONDS = 0.02
+_PARENT_FIELD, _START_FIELD = 1, 19
+"""Of those in /proc/PID/stat that follow the name (proc(5): the 4th and the 22nd of all)."""
+
+_apart: set[tuple[int, str]] = set()
+"""By number and time of start, as numbers are used again."""
 
 
 def adopt_orphans() -> None:
@@ -38,14 +47,38 @@ def reap() -> dict[int, int]:
         ended[pid] = os.waitstatus_to_exitcode(status)
 
 
+def end_with(parent: int) -> None:
+    """Let the kernel kill this process when the thread that started it is gone, which may be the case already.
+
+    prctl(2): it is the thread that counts, not its process.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        raise SystemExit
+
+
+def set_apart(pid: int) -> None:
+    """From now on ``descendants`` and ``kill_all`` leave this child out: it is no part of the engine."""
+    if seen := _seen(pid):
+        _apart.add((pid, seen[1]))
+
+
+def kill_apart(pid: int) -> None:
+    """End one that has been set apart, unless it has ended."""
+    if (seen := _seen(pid)) and (pid, seen[1]) in _apart:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def descendants() -> set[int]:
-    """All processes below this one, read from /proc; zombies count until they are reaped."""
+    """All processes below this one that are not apart, read from /proc; zombies count until they are reaped."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            parent = _parent(int(entry.name))
-            if parent is not None:
-                children.setdefault(parent, []).append(int(entry.name))
+        if not entry.name.isdigit():
+            continue
+        pid = int(entry.name)
+        if (seen := _seen(pid)) and (pid, seen[1]) not in _apart:
+            children.setdefault(seen[0], []).append(pid)
     found: set[int] = set()
     todo = [os.getpid()]
     while todo:
@@ -56,13 +89,15 @@ def descendants() -> set[int]:
     return found
 
 
-def _parent(pid: int) -> int | None:
+def _seen(pid: int) -> tuple[int, str] | None:
+    """Its parent and the time of its start; None when it has gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None  # it ended meanwhile
+        return None
     # The name in parentheses may hold spaces and parentheses itself; the fields after the last one are numbers.
-    return int(text.rpartition(")")[2].split()[1])
+    fields = text.rpartition(")")[2].split()
+    return int(fields[_PARENT_FIELD]), fields[_START_FIELD]
 
 
 def kill_all(*, timeout_seconds: float = 5.0) -> dict[int, int]:

@@ -17,11 +17,13 @@ from bench.scenario import CHILDREN, FEWEST_WRITES, GROUPS, ZONES, pod_status, p
 from trireme_operator.controller.groups import groups_of
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
+    BACKEND_TRAFFIC_POLICY,
     HORIZONTAL_POD_AUTOSCALER,
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
     NETWORK_POLICY,
     POD_MONITOR,
+    SCALED_OBJECT,
     Obj,
 )
 
@@ -263,6 +265,5 @@ def test_file_keeps_what_was_not_measured_again_and_says_what_never_was(tmp_path
 
 
 def test_kinds_of_the_scenario_are_what_the_operator_makes() -> None:
-    assert set(CHILDREN) == set(CHILD_KINDS) - {HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, POD_MONITOR}, (
-        "two are opt-in, one needs an API"
-    )
+    opt_in = {BACKEND_TRAFFIC_POLICY, HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, SCALED_OBJECT}
+    assert set(CHILDREN) == set(CHILD_KINDS) - opt_in - {POD_MONITOR}, "the last one needs an API"

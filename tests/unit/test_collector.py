@@ -261,20 +261,22 @@ async def patient() -> AsyncIterator[World]:
         yield world
 
 
-async def test_three_hundred_launchers_are_heard_though_a_third_of_them_is_hostile(world: World) -> None:
+async def test_three_hundred_launchers_are_heard_though_a_third_of_them_is_hostile() -> None:
+    """With time enough for each answer that on a busy machine too none but the hostile ones is silent."""
     hostile: tuple[Callable[..., Awaitable[web.StreamResponse]], ...] = (*REFUSED, *SILENT, _bomb)
-    world.made.each_healthy(300)
-    for number in range(0, 300, 3):
-        world.made.answers[address(number)] = hostile[number // 3 % len(hostile)]
-    world.add(300)
     good = [number for number in range(300) if number % 3]
-    await until(
-        lambda: all(world.stage(number) == "Ready" for number in good), "every good launcher is heard", seconds=90
-    )
-    await until(lambda: len(world.outcomes) >= 300, "each was asked")
-    assert all(world.stage(number) is None for number in range(0, 300, 3))
-    assert world.changed == [], "ready launchers are no news"
-    assert set(world.outcomes) == {"ok", "silent", "refused"}
+    async with running(timeout_seconds=5) as world:
+        world.made.each_healthy(300)
+        for number in range(0, 300, 3):
+            world.made.answers[address(number)] = hostile[number // 3 % len(hostile)]
+        world.add(300)
+        await until(
+            lambda: all(world.stage(number) == "Ready" for number in good), "every good launcher is heard", seconds=90
+        )
+        await until(lambda: len(world.outcomes) >= 300, "each was asked")
+        assert all(world.stage(number) is None for number in range(0, 300, 3))
+        assert world.changed == [], "ready launchers are no news"
+        assert set(world.outcomes) == {"ok", "silent", "refused"}
 
 
 async def test_a_change_names_the_resource_once_and_rest_never_does(patient: World) -> None:

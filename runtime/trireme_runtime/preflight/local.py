@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from trireme_runtime.environment import Environment, Preflight
-from trireme_runtime.preflight import devices
+from trireme_runtime.preflight import devices, driver
 from trireme_runtime.preflight.devices import Device, DriverError, MissingLibraryError
 from trireme_runtime.preflight.report import Check, Name
 
 GIB = 1 << 30
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = driver.ANSWER_SECONDS
 """A name server, and the driver of a broken device, may never answer."""
 _DEFAULT_MEMORY_SHARE = 0.9
 """Of a device that the engine takes where its command doesn't say: vLLM's default is 0.92 (0.32) or 0.90 (older)."""
@@ -121,7 +121,7 @@ def of_devices(
     environment: Environment,
     command: Sequence[str],
     variables: Mapping[str, str],
-    read: Callable[[], list[Device]] = devices.read,
+    read: Callable[[], list[Device]] = driver.ask,
 ) -> list[Check]:
     """Count, health and free memory of NVIDIA devices; none where the driver's library is missing.
 
