@@ -32,6 +32,7 @@ LIMIT = 0.99
 _DRIVE = Path(__file__).with_name("throughput_drive.py")
 _SAMPLE = stack.REPOSITORY / "samples" / "smollm2-pp2.yaml"
 _REQUESTS, _TOKENS, _AT_ONCE = 48, 32, 8
+_MEMORY_PERCENT = 25
 
 
 def measure(pairs: int) -> dict[str, Any]:
@@ -82,6 +83,9 @@ def _plan(pairs: int) -> dict[str, Any]:
     """The sample with one rank, rendered as the operator renders it."""
     document = yaml.safe_load(_SAMPLE.read_text())
     document["spec"]["parallelism"] = {}
+    # A share of the machine's memory where the pod has no limit of its own, and it must be free at the start. The image
+    # has tracing of models switched off, without which a single rank starts only as eager.
+    document["spec"]["engine"]["config"] |= {"gpuMemoryPercent": _MEMORY_PERCENT, "enforceEager": True}
     resource = parse(document)
     template = rendering.render_template(resource, plan(resource), rendering.Settings("launcher:1"))
     pod = template.get("leaderTemplate") or template["workerTemplate"]

@@ -41,7 +41,6 @@ _POD = {
     "LWS_WORKER_INDEX": "0",
     "TRIREME_POD_IP": _ADDRESS,
     "TRIREME_POD_NAME": "bench-0",
-    "TRIREME_POD_UID": "bench",
     "VLLM_HOST_IP": _ADDRESS,
 }
 
@@ -79,6 +78,7 @@ class Engine:
             **self._plan["env"],
             **_QUIET,
             **_POD,
+            "TRIREME_POD_UID": f"bench-{time.monotonic_ns()}",  # a second start of one pod would load nothing
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self._folder),
             "TRIREME_TERMINATION_LOG": str(self._folder / "cause"),
@@ -110,7 +110,7 @@ class Engine:
                 deadline = time.monotonic() + START_SECONDS
                 while ask(port, "GET", path)[0] != http.client.OK:
                     if process.poll() is not None or time.monotonic() > deadline:
-                        said = log.read_text(errors="replace").splitlines()[-60:]
+                        said = log.read_text(errors="replace").splitlines()[-200:]
                         raise RuntimeError("\n".join([f"{argv[:3]} is not ready (status {process.poll()}):", *said]))
                     time.sleep(0.5)
                 yield

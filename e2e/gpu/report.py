@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from bench.pairs import ratio_of
+
 Obj = dict[str, Any]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -52,7 +54,24 @@ def _throughput(results: Obj) -> Iterator[str]:
         low, high = each.get("interval", ("", ""))
         ratios = (each["throughput_ratio"], f"{low} to {high}", each["ttft_ratio"], each["tpot_ratio"])
         yield f"| {name} | {' | '.join(str(cell) for cell in (*rates, *ratios, len(each['bare'])))} |"
-    yield ""
+    yield from ("", *_together(results), "")
+
+
+def _together(results: Obj) -> Iterator[str]:
+    """All pairs of rounds of all layouts: one layout's are too few for a narrow interval."""
+    rates: dict[str, list[float]] = {
+        side: [
+            one["output_throughput"]
+            for _, each in _ran(results, "throughput")
+            if "failed" not in each
+            for one in each[side]
+        ]
+        for side in ("launcher", "bare")
+    }
+    if len(rates["bare"]) > 1:
+        found = ratio_of(rates["launcher"], rates["bare"])
+        interval = f"{found.low:.4f} to {found.high:.4f}"
+        yield f"All {len(rates['bare'])} pairs of rounds together: {found.value:.4f}, 95 % interval {interval}."
 
 
 def _memory(results: Obj) -> Iterator[str]:
