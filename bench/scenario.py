@@ -54,13 +54,16 @@ class Step:
 
 
 def resource(namespace: str, name: str) -> Obj:
-    """Three zones of two groups of one pod each, behind a gateway."""
+    """Three zones of two groups of one pod each, behind a gateway, under a host name that no other one has."""
     spec = {
         "model": {"source": "hf://HuggingFaceTB/SmolLM2-135M-Instruct"},
         "parallelism": {"tensor": 1, "pipeline": 1},
         "accelerator": {"resource": "cpu", "perPod": 1},
         "zones": [{"name": zone, "replicas": GROUPS, "weight": 10} for zone in ZONES],
-        "gateway": {"parentRefs": [{"name": EDGE, "namespace": EDGE_NAMESPACE}]},
+        "gateway": {
+            "parentRefs": [{"name": EDGE, "namespace": EDGE_NAMESPACE}],
+            "hostnames": [f"{name}.{namespace}.example.com"],
+        },
     }
     return {
         "apiVersion": INFERENCE_CLUSTER.api_version,

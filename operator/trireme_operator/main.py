@@ -10,6 +10,7 @@ import trireme_operator.lean  # noqa: F401 - it is of use only before kopf and s
 # isort: split
 
 import asyncio
+import functools
 import os
 import re
 import secrets
@@ -35,6 +36,7 @@ from trireme_operator.controller import handlers
 from trireme_operator.controller.consents import Consents
 from trireme_operator.controller.events import Recorder
 from trireme_operator.controller.feed import Feed
+from trireme_operator.controller.head_start import head_start
 from trireme_operator.controller.leadership import Leadership
 from trireme_operator.controller.liveness import stuck
 from trireme_operator.controller.metrics import Metrics
@@ -51,7 +53,17 @@ from trireme_operator.controller.store import KINDS, Store, Stream
 from trireme_operator.controller.traffic import Ears
 from trireme_operator.controller.workers import describe, work
 from trireme_operator.environment import ConfigurationError
-from trireme_operator.kube import LEADER_WORKER_SET, Claim, Fence, FencedApi, KubeApi, KubernetesApi, Lease, connect
+from trireme_operator.kube import (
+    INFERENCE_CLUSTER,
+    LEADER_WORKER_SET,
+    Claim,
+    Fence,
+    FencedApi,
+    KubeApi,
+    KubernetesApi,
+    Lease,
+    connect,
+)
 from trireme_operator.logs import LogFormat, configure_logs
 from trireme_operator.memory import stay_small
 from trireme_operator.rendering import Settings
@@ -150,7 +162,7 @@ async def serve(configuration: Configuration) -> None:
         start_http_server(configuration.metrics_port, registry=metrics.registry)
         stopping = asyncio.Event()
         parts: list[Awaitable[None]] = [
-            _watch(configuration, feeds, lambda: stuck(queue), stopping),
+            _watch(configuration, feeds, functools.partial(head_start, api, store), lambda: stuck(queue), stopping),
             resync(api, store),
             leadership.run(),
             recorder.run(),
@@ -253,9 +265,16 @@ async def _run_until_stopped(
 
 
 async def _watch(
-    configuration: Configuration, feeds: Sequence[Feed], problem: Callable[[], str | None], stopping: asyncio.Event
+    configuration: Configuration,
+    feeds: Sequence[Feed],
+    look_ahead: Callable[[], Awaitable[None]],
+    problem: Callable[[], str | None],
+    stopping: asyncio.Event,
 ) -> None:
-    """Run kopf, and the feeds beside it. Its own signal handlers wait until all its tasks have ended; ours do not."""
+    """Run kopf, and beside it the feeds: those of the resources first, the others after a look ahead.
+
+    kopf's own signal handlers wait until all its tasks have ended; ours do not.
+    """
     settings = kopf.OperatorSettings()
     handlers.configure(settings)
     others = asyncio.all_tasks()
@@ -273,9 +292,14 @@ async def _watch(
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with asyncio.TaskGroup() as group:
         # From this task, whose context holds kopf's credentials.
-        for feed in feeds:
-            group.create_task(feed.run())
         group.create_task(kopf.run_tasks(tasks, ignored=others))
+        for feed in feeds:
+            if feed.stream.kind == INFERENCE_CLUSTER:
+                group.create_task(feed.run())
+        await look_ahead()
+        for feed in feeds:
+            if feed.stream.kind != INFERENCE_CLUSTER:
+                group.create_task(feed.run())
 
 
 def _login(kubeconfig: Path | None) -> Callable[..., Any]:

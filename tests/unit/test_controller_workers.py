@@ -12,12 +12,15 @@ import kopf
 import pytest
 import structlog
 
+from tests.unit.fake_kube import FakeKube
 from trireme_operator import main
+from trireme_operator.controller.feed import Feed
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.queue import Key, KeyedQueue
+from trireme_operator.controller.store import Store, Stream
 from trireme_operator.controller.workers import describe, work
 from trireme_operator.environment import ConfigurationError
-from trireme_operator.kube import Claim, TooManyRequests
+from trireme_operator.kube import INFERENCE_CLUSTER, POD, SERVICE, Claim, TooManyRequests
 from trireme_operator.logs import configure_logs
 
 GOOD, BAD = Key("a", "good"), Key("a", "bad")
@@ -120,10 +123,40 @@ async def test_kopf_is_given_a_name_since_a_containers_user_has_none(monkeypatch
     monkeypatch.setattr(kopf, "spawn_tasks", spawn)
     configuration = main.read_configuration({"TRIREME_LAUNCHER_IMAGE": "x"})
     with pytest.raises(OSError, match="ended by the test"):
-        await main._watch(configuration, [], lambda: None, asyncio.Event())
+        await main._watch(configuration, [], _ends, lambda: None, asyncio.Event())
     assert given["identity"], "kopf would ask for the name of the user"
     assert given["standalone"]
     assert given["clusterwide"]
+
+
+async def test_the_resources_are_listed_first_and_the_rest_after_the_look_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+
+    async def spawn(**_: object) -> list[object]:
+        return []
+
+    async def ran(*_: object, **__: object) -> None:
+        await _runs()
+
+    async def fed(feed: Feed) -> None:
+        done.append(feed.stream.kind.kind)
+
+    async def look_ahead() -> None:
+        await asyncio.sleep(0.01)
+        done.append("look ahead")
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn)
+    monkeypatch.setattr(kopf, "run_tasks", ran)
+    monkeypatch.setattr(Feed, "run", fed)
+    store = Store([Stream(kind, None) for kind in (SERVICE, INFERENCE_CLUSTER, POD)], lambda _: None)
+    feeds = [Feed(stream, FakeKube(), store, lambda *_: None) for stream in store.streams]
+    configuration = main.read_configuration({"TRIREME_LAUNCHER_IMAGE": "x"})
+    watching = asyncio.ensure_future(main._watch(configuration, feeds, look_ahead, lambda: None, asyncio.Event()))
+    await asyncio.sleep(0.1)
+    watching.cancel()
+    assert done == ["InferenceCluster", "look ahead", "Service", "Pod"]
 
 
 def test_the_configuration_is_read_from_the_environment() -> None:

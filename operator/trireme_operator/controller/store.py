@@ -8,8 +8,8 @@ asking. Three rules keep it honest:
 - *An echo is no news.* The event of a write of our own wakes nobody; an event of anybody else's does, also one that
   comes late, from between two writes of ours. While a write is under way its object's events wait for the answer,
   because only that tells whose they are.
-- *Nothing is absent before all was listed.* `ready` is set when every stream was read once; a kind whose list is
-  refused or not served says so in the children.
+- *Nothing is absent before it was listed.* `ready` is set when every stream was read once, and before that only a
+  resource is looked at of which all is `known`; a kind whose list is refused or not served says so in the children.
 
 It is a cache and nothing else: thrown away, it fills again from lists, and the same reconciles follow.
 """
@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol
 from trireme_operator.api.labels import LABEL_CLUSTER
 from trireme_operator.controller.compact import Packer, trimmed
 from trireme_operator.controller.first_cause import tells
+from trireme_operator.controller.lacking import lacks
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.scope import CHILD_KINDS, Children
 from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, POD, Kind, KubeError, Obj
@@ -94,6 +95,7 @@ class Store:
     def __init__(self, streams: Iterable[Stream], changed: Callable[[Key], None]) -> None:
         self.streams = tuple(streams)
         self.ready = asyncio.Event()
+        self.resources_read = asyncio.Event()
         self.paging = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._changed = changed
         self.pods: PodObserver | None = None
@@ -174,8 +176,8 @@ class Store:
         entry = self._objects[kind].get(where)
         if entry is None or entry.uid != uid:
             if entry is None or version > entry.version:
-                self._put(kind, where, obj, own=())
-                self._tell(kind, where, version, _owners(kind, metadata) + (entry.owners if entry else ()))
+                owners = self._put(kind, where, obj, own=())
+                self._tell(kind, where, version, owners + (entry.owners if entry else ()))
             return
         if version <= entry.seen:
             return
@@ -234,6 +236,10 @@ class Store:
         if stream in self._unread or stream in self._refused:
             self.refused(stream, error)
 
+    def known(self, key: Key) -> None:
+        """All that belongs to this resource is here, before everything is: it can be looked at."""
+        self._changed(key)
+
     def is_read(self, stream: Stream) -> bool:
         """Whether the stream was listed and is served."""
         return stream not in self._unread | self._unserved and stream not in self._refused
@@ -288,7 +294,10 @@ class Store:
 
     # ---- inside ------------------------------------------------------------------------------------------
 
-    def _put(self, kind: Kind, where: Where, obj: Obj, *, own: tuple[int, ...], seen: int | None = None) -> None:
+    def _put(
+        self, kind: Kind, where: Where, obj: Obj, *, own: tuple[int, ...], seen: int | None = None
+    ) -> tuple[Key, ...]:
+        """Keep this version of the object; returns whose it is."""
         metadata = obj["metadata"]
         version = int(metadata["resourceVersion"])
         former = self._objects[kind].get(where)
@@ -304,6 +313,7 @@ class Store:
         if kind != INFERENCE_CLUSTER:
             for key in owners:
                 self._owned[key].add((kind, where[1]))
+        return owners
 
     def _remove(self, kind: Kind, where: Where) -> tuple[Key, ...]:
         entry = self._objects[kind].pop(where, None)
@@ -350,6 +360,8 @@ class Store:
         change = (stream in self._unserved) is served
         (self._unserved.discard if served else self._unserved.add)(stream)
         self._unread.discard(stream)
+        if all(unread.kind != INFERENCE_CLUSTER for unread in self._unread):
+            self.resources_read.set()
         if not self.ready.is_set():
             if not self._unread:
                 self.ready.set()
@@ -358,12 +370,9 @@ class Store:
             self._tell_all()
 
     def _is_whole(self, key: Key) -> bool:
-        """Whether the status is of the latest spec and its zones have groups: the others are looked at first."""
-        raw = self.resource(key) or {}
-        status = raw.get("status") or {}
+        """Whether it seems so; the others are looked at first."""
         sets = sum(kind == LEADER_WORKER_SET for kind, _ in self._owned.get(key, ()))
-        current = status.get("observedGeneration") == raw.get("metadata", {}).get("generation")
-        return current and sets >= len(status.get("zones") or ())
+        return not lacks(self.resource(key) or {}, sets)
 
     def _tell_all(self) -> None:
         self._wake(self.resources())
