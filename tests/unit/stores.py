@@ -1,11 +1,16 @@
 """A store as it is after every stream was read once."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 
 from trireme_operator.controller.feed import read
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.store import KINDS, Store, Stream
-from trireme_operator.kube import ApiMissing, Forbidden, KubeApi
+from trireme_operator.kube import ApiMissing, Forbidden, KubeApi, TooManyRequests
+
+_TRIES, _PAUSE_SECONDS = 20, 0.5
+"""An API server answers 429 for a kind whose definition has just changed, and feeds ask again."""
 
 
 def ignored(_: Key) -> None:
@@ -17,10 +22,19 @@ async def filled(api: KubeApi, changed: Callable[[Key], None] = ignored) -> Stor
     store = Store([Stream(kind, None) for kind in KINDS], changed)
     for stream in store.streams:
         try:
-            await read(api, store, stream)
+            await _read(api, store, stream)
         except ApiMissing:
             store.unserved(stream)
         except Forbidden as error:
             store.refused(stream, error)
     assert store.ready.is_set()
     return store
+
+
+async def _read(api: KubeApi, store: Store, stream: Stream) -> None:
+    for _ in range(_TRIES):
+        with contextlib.suppress(TooManyRequests):
+            await read(api, store, stream)
+            return
+        await asyncio.sleep(_PAUSE_SECONDS)
+    await read(api, store, stream)
