@@ -79,7 +79,7 @@ class Lanes:
         if phase.always:
             return not before and not self.running
         chosen = {each.name for each in self.chosen}
-        needed = all(name in self.outcomes for name in phase.needs if name in chosen)
+        needed = all(name in self.outcomes for name in (*phase.needs, *phase.after) if name in chosen)
         return needed and phase.lane not in self.running and all(other.lane != phase.lane for other in before)
 
     def _start(self, phase: Phase) -> None:

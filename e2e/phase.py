@@ -30,6 +30,9 @@ class Phase:
     limit_seconds: int
     """After that long it is ended and has failed: a hang must not hang the gate."""
     needs: tuple[str, ...] = ()
+    """Left out when one of them was not good."""
+    after: tuple[str, ...] = ()
+    """Waits until these have ended, however they did."""
     tests: tuple[str, ...] = ()
     """Result files in the gate's folder that it writes."""
     environment: Mapping[str, str] = field(default_factory=dict)

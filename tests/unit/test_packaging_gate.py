@@ -191,6 +191,19 @@ def test_phases_of_one_lane_follow_each_other_and_wait_for_what_they_need(tmp_pa
     assert order[1:] == ["slow", "needs-slow", "quick", "last"], "a lane keeps its order, also while it waits"
 
 
+def test_a_phase_waits_for_one_that_fails_without_needing_it(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    fails = f"import sys, time; time.sleep(0.5); open({str(marks)!r}, 'a').write('failed '); sys.exit(1)"
+    follows = replace(
+        python("follows", f"open({str(marks)!r}, 'a').write('followed ')"), lane="beside", after=("fails",)
+    )
+
+    outcomes = Lanes([python("fails", fails), follows], tmp_path).run()
+
+    assert marks.read_text().split() == ["failed", "followed"]
+    assert [outcome.good for outcome in outcomes] == [False, True]
+
+
 def test_tests_that_silently_did_not_run_are_a_failure(tmp_path: Path) -> None:
     phase = Phase("unit", (sys.executable, "-c", ""), 30, tests=("unit.xml",))
 
