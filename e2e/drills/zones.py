@@ -345,7 +345,10 @@ def _flapping(common: Callable[..., Drill]) -> Drill:
 
 
 def _all_unready(common: Callable[..., Drill]) -> Drill:
-    """Where they do not get unready at one moment, traffic moves to the last one, which keeps it."""
+    """Where they do not get unready at one moment, traffic moves to the last one, which keeps it.
+
+    They do not get ready at one moment either: the last one may then leave and come back too, so each zone may, once.
+    """
     return common(
         "zone-all-unready",
         "every group out of rotation at the same time, though its engine still answers",
@@ -353,7 +356,7 @@ def _all_unready(common: Callable[..., Drill]) -> Drill:
         returned,
         follow=_until_static,
         undo=_all_healthy,
-        limits=_QUIET | {"recovered_seconds": 60.0, "zones_out": 2, "returns": 2},
+        limits=_QUIET | {"recovered_seconds": 60.0, "zones_out": 2, "returns": 3},
         leave_others=False,
         weight_moves=False,
     )
