@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.controller_samples import resource
 from tests.unit.reconcile_world import World
@@ -72,15 +74,52 @@ def test_two_listeners_are_two_places() -> None:
     assert both.rival(wanting(parentRefs=[EDGE | {"sectionName": "http"}])) == OLD
 
 
-def test_a_change_wakes_the_other_one_and_rest_wakes_nobody() -> None:
+def test_the_older_ones_end_wakes_the_younger_one_and_rest_wakes_nobody() -> None:
     both = Both()
     both.rival(wanting())
-    assert both.woken == [OLD]
     both.rival(wanting())
-    assert both.woken == [OLD]
+    assert both.woken == [], "the older one has all requests, as before"
     both.claims.forget(OLD)
-    assert both.woken == [OLD, YOUNG]
+    assert both.woken == [YOUNG]
     assert both.rival(wanting()) is None
+
+
+def test_an_older_one_that_is_seen_later_wakes_the_younger_one() -> None:
+    both = Both()
+    both.claims.forget(OLD)
+    both.rival(wanting())
+    both.claims.note(OLD, wanting(), "2026-01-01T00:00:00Z")
+    assert both.woken == [YOUNG]
+
+
+def test_a_thousand_that_come_one_after_the_other_wake_nobody() -> None:
+    woken: list[Key] = []
+    claims = Claims(woken.append)
+    for number in range(1000):
+        claims.note(Key("team", f"llm-{number}"), wanting(), f"2026-01-01T00:{number // 60:02}:{number % 60:02}Z")
+    assert woken == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["", "1", "2", "3", NOT_YET])), max_size=30))
+def test_whoever_is_woken_hears_of_the_oldest_and_nobody_else_has_to(changes: list[tuple[int, str]]) -> None:
+    woken: list[Key] = []
+    claims = Claims(woken.append)
+    made: dict[Key, str] = {}
+    told: dict[Key, Key | None] = {}
+    for number, age in changes:
+        key = Key("team", f"llm-{number}")
+        if age:
+            made[key] = age
+            told[key] = claims.note(key, wanting(), age)
+        else:
+            claims.forget(key)
+            made.pop(key, None)
+            told.pop(key, None)
+        while woken:
+            other = woken.pop()
+            told[other] = claims.note(other, wanting(), made[other])
+        oldest = min(made, key=lambda each: (made[each], each), default=None)
+        assert told == {each: None if each == oldest else oldest for each in made}
 
 
 async def test_a_conflict_is_in_the_condition_with_the_way_out(world: World) -> None:

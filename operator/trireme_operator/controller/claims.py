@@ -28,12 +28,18 @@ class _Claim:
 
 
 class Claims:
-    """Belongs to one event loop. `wake` is called with each resource for which another one's change matters."""
+    """Belongs to one event loop. `wake` is called with each resource that would be told of another one now.
+
+    Those who want one place are told of the oldest; a younger one that comes or goes is no news to them, however many
+    they are.
+    """
 
     def __init__(self, wake: Callable[[Key], None]) -> None:
         self._wake = wake
         self._claims: dict[Key, _Claim] = {}
         self._who: defaultdict[_Place, set[Key]] = defaultdict(set)
+        self._told: dict[Key, Key | None] = {}
+        """The answer that each resource got last."""
 
     def note(self, key: Key, cluster: InferenceCluster, made: str) -> Key | None:
         """What the resource wants now; returns the one whose route is older and takes the same requests, if any."""
@@ -43,16 +49,22 @@ class Claims:
             self._claims[key] = claim
             for place in claim.places:
                 self._who[place].add(key)
-            self._wake_rivals(key, claim)
+            for other in self._rivals(key, claim):
+                if self._is_news_to(key, other):
+                    self._wake(other)
         older = [other for other in self._rivals(key, claim) if self._rank(other) < self._rank(key)]
-        return min(older, key=self._rank, default=None)
+        self._told[key] = min(older, key=self._rank, default=None)
+        return self._told[key]
 
     def forget(self, key: Key) -> None:
         """The resource is gone, or wants something else."""
         claim = self._claims.pop(key, None)
         if claim is None:
             return
-        self._wake_rivals(key, claim)
+        self._told.pop(key, None)
+        for other in self._rivals(key, claim):
+            if self._told.get(other) == key:
+                self._wake(other)
         for place in claim.places:
             self._who[place].discard(key)
             if not self._who[place]:
@@ -69,9 +81,11 @@ class Claims:
             if other != key and (not listener or self._claims[other].places[place] in {"", listener})
         }
 
-    def _wake_rivals(self, key: Key, claim: _Claim) -> None:
-        for other in self._rivals(key, claim):
-            self._wake(other)
+    def _is_news_to(self, key: Key, other: Key) -> bool:
+        """Whether it is older than the other one, and than the one that this was told of."""
+        told = self._told.get(other)
+        first = other if told is None or told not in self._claims else told
+        return self._rank(key) < self._rank(first)
 
 
 def _places(cluster: InferenceCluster) -> dict[_Place, str]:
