@@ -50,8 +50,8 @@ class Launchers:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """As the launcher at the address that was asked."""
-        assert request.transport is not None  # noqa: S101 - a request has come over one
-        number = int(IPv4Address(request.transport.get_extra_info("sockname")[0])) - int(_LAUNCHERS)
+        address, _ = request.get_extra_info("sockname")
+        number = int(IPv4Address(address)) - int(_LAUNCHERS)
         self.reads += 1
         self.at_once += 1
         self.most = max(self.most, self.at_once)

@@ -231,7 +231,7 @@ class World:
     def put(self, each: Target) -> None:
         """As `see`, which takes no pod on a loopback address."""
         self.collector.schedule.put(each, time.monotonic())
-        self.collector._woken.set()
+        self.collector.asking.wake()
 
     def stage(self, number: int) -> str | None:
         heard = self.collector.heard(f"uid-{number}")

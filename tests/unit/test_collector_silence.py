@@ -49,7 +49,7 @@ class Wire:
         until = self.clock.now + seconds
         while self.clock.now < until:
             for each in list(self.collector.schedule.take(self.clock.now)):
-                await self.collector._ask(each)
+                await self.collector.asking.one(each)
             self.clock.now += 0.1
 
     def listening(self, *uids: str) -> Listening:

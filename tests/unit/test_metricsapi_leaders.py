@@ -206,7 +206,7 @@ async def test_each_leader_is_read_and_a_silent_one_is_stale_after_a_while() -> 
         await until(lambda: scraper.leaders.spoken(since=0.0) == 2, "two leaders were read")
         answers["10.0.0.1"] = SilentError("nobody")
         now = FRESH_SECONDS - 1
-        scraper._woken.set()
+        scraper.asking.wake()
         await until(lambda: "silent" in outcomes, "one is silent")
         assert len(names(scraper.leaders, since=scraper.since)) == 2, "one late answer is not the end"
         now = FRESH_SECONDS + 1

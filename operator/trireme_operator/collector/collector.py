@@ -6,8 +6,6 @@ collector that hears nothing. Where an answer is news, the resource is named to 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from trireme_operator.collector.asking import Asking
 from trireme_operator.collector.client import SilentError
 from trireme_operator.collector.listening import Listening
 from trireme_operator.collector.schedule import SENTINEL_SECONDS, Schedule
@@ -96,8 +95,7 @@ class Collector:
         self._outcome = outcome
         self._clock = clock
         self._voices: dict[str, _Voice] = {}
-        self._woken = asyncio.Event()
-        self._reads: set[asyncio.Task[None]] = set()
+        self.asking = Asking(self.schedule, self._ask, clock)
 
     def see(self, pod: dict[str, Any]) -> None:
         """A pod as the API server shows it."""
@@ -106,7 +104,7 @@ class Collector:
             self.forget(pod["metadata"]["uid"])
             return
         self.schedule.put(target, self._clock())
-        self._woken.set()
+        self.asking.wake()
 
     def forget(self, uid: str) -> None:
         """A pod is gone; so is what it said."""
@@ -165,30 +163,11 @@ class Collector:
 
     async def run(self) -> None:
         """Ask for ever."""
-        try:
-            while True:
-                self._woken.clear()
-                for target in self.schedule.take(self._clock()):
-                    task = asyncio.create_task(self._ask(target))
-                    self._reads.add(task)
-                    task.add_done_callback(self._reads.discard)
-                wait = self.schedule.wait_seconds(self._clock())
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._woken.wait()
-        finally:
-            for task in self._reads:
-                task.cancel()
+        await self.asking.run()
 
     async def _ask(self, target: Target) -> None:
-        try:
-            if self._belongs(target.where, target.set_name):
-                await self._listen(target)
-        except Exception:  # noqa: BLE001 - nothing that a pod answers may end the operator
-            _log(target).exception("Reading a launcher failed")
-        finally:
-            self.schedule.done(target, self._clock())
-            self._woken.set()
+        if self._belongs(target.where, target.set_name):
+            await self._listen(target)
 
     async def _listen(self, target: Target) -> None:
         began = self._clock()
@@ -274,6 +253,5 @@ class Collector:
 def _log(target: Target) -> structlog.stdlib.BoundLogger:
     """Whose lines say of which pod they speak."""
     namespace, name = target.where
-    pod = f"{target.set_name}-{target.group}" + (f"-{target.worker}" if target.worker else "")
-    bound: structlog.stdlib.BoundLogger = structlog.get_logger().bind(namespace=namespace, name=name, pod=pod)
+    bound: structlog.stdlib.BoundLogger = structlog.get_logger().bind(namespace=namespace, name=name, pod=target.pod)
     return bound

@@ -41,6 +41,11 @@ class Target:
         """Whether it is the leader's."""
         return self.worker == 0
 
+    @property
+    def pod(self) -> str:
+        """The pod's name."""
+        return f"{self.set_name}-{self.group}" + (f"-{self.worker}" if self.worker else "")
+
 
 def target_of(pod: dict[str, Any]) -> Target | None:
     """The launcher of a pod as the API server shows it; None when it is not to be asked, or has no address yet."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -11,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 
+from trireme_operator.collector.asking import Asking
 from trireme_operator.collector.client import SilentError
 from trireme_operator.collector.schedule import Schedule
 from trireme_operator.collector.statusz import AnswerError
@@ -64,8 +63,7 @@ class Scraper:
         self._read = read
         self._outcome = outcome
         self._clock = clock
-        self._woken = asyncio.Event()
-        self._reads: set[asyncio.Task[None]] = set()
+        self.asking = Asking(self.schedule, self._ask, clock)
 
     @property
     def since(self) -> float:
@@ -80,7 +78,7 @@ class Scraper:
             self.schedule.drop(pod["metadata"]["uid"], self._clock())
         else:
             self.schedule.put(target, self._clock())
-            self._woken.set()
+            self.asking.wake()
 
     def forget(self, uid: str) -> None:
         """A pod is gone."""
@@ -89,22 +87,10 @@ class Scraper:
 
     async def run(self) -> None:
         """Ask for ever."""
-        try:
-            while True:
-                self._woken.clear()
-                for target in self.schedule.take(self._clock()):
-                    task = asyncio.create_task(self._ask(target))
-                    self._reads.add(task)
-                    task.add_done_callback(self._reads.discard)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self.schedule.wait_seconds(self._clock())):
-                        await self._woken.wait()
-        finally:
-            for task in self._reads:
-                task.cancel()
+        await self.asking.run()
 
     async def _ask(self, target: Target) -> None:
-        pod = f"{target.set_name}-{target.group}"
+        pod = target.pod  # a leader's
         began = self._clock()
         try:
             self.leaders.said(target, queue_length(await self._read(target.address), pod=pod), began)
@@ -116,8 +102,3 @@ class Scraper:
             self.leaders.said(target, None, began)
             log = structlog.get_logger().bind(namespace=target.where[0], pod=pod)
             log.debug("A leader's answer is ignored", reason=str(error))
-        except Exception:  # noqa: BLE001 - nothing that a pod answers may end the server
-            structlog.get_logger().exception("Reading a leader failed", namespace=target.where[0], pod=pod)
-        finally:
-            self.schedule.done(target, self._clock())
-            self._woken.set()
