@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from ipaddress import IPv4Address
 
@@ -74,8 +75,13 @@ async def _serve(port: int) -> None:
     app.router.add_get("/counts", launchers.counts)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "0.0.0.0", port, backlog=1024).start()  # noqa: S104 - all of 127/8
-    await asyncio.Event().wait()
+    with socket.socket() as listener:
+        # Every address of 127/8, and none that another machine can reach.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("", port))
+        await web.SockSite(runner, listener, backlog=1024).start()
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -55,8 +55,7 @@ async def measure(*, leaders: int) -> list[Figure]:
 
 
 async def _figures(stage: Stage, hands: Hands, server: MetricsServer, launchers: int, leaders: int) -> list[Figure]:
-    assert server.process is not None  # noqa: S101 - it was started
-    pid, zones = server.process.pid, sorted({zone(number) for number in range(leaders)})
+    pid, zones = server.pid, sorted({zone(number) for number in range(leaders)})
     authorities = await _registered(hands)
     async with _front_proxy(stage, authorities, server.port) as ask:
         started = time.monotonic()

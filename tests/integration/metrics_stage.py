@@ -112,6 +112,12 @@ class MetricsServer:
         )
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the started process."""
+        assert self.process is not None
+        return self.process.pid
+
     def start(self) -> None:
         with self.log.open("ab") as log:
             argv = [sys.executable, "-m", self._module]
