@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import create, crowd, latency, metrics_path, operator, report, starting, throughput, writes
+from bench import create, crowd, handover, latency, metrics_path, operator, report, starting, throughput, writes
 from bench.audit import AuditLog
 from bench.figures import Figure
 from bench.image import operator as operator_image
@@ -30,6 +30,7 @@ class Part(StrEnum):
     SINGLE = "single"
     COUNTS = "counts"
     MANY = "many"
+    HANDOVER = "handover"
     METRICS = "metrics"
     IMAGE = "image"
     LAUNCHER = "launcher"
@@ -46,11 +47,23 @@ class Sizes:
     starts: int = 5
     restarts: int = 3
     rest_seconds: int = 600
+    handovers: int = 50
     leaders: int = 1000
     pairs: int = throughput.FULL_PAIRS
 
 
-QUICK = Sizes(runs=20, answers=20, counted=5, resources=50, starts=3, restarts=2, rest_seconds=20, leaders=50, pairs=2)
+QUICK = Sizes(
+    runs=20,
+    answers=20,
+    counted=5,
+    resources=50,
+    starts=3,
+    restarts=2,
+    rest_seconds=20,
+    handovers=2,
+    leaders=50,
+    pairs=2,
+)
 
 
 KeepFn = Callable[[Figure], None]
@@ -93,6 +106,16 @@ async def many(sizes: Sizes, keep: KeepFn) -> None:
             keep(figure)
         with step(f"restart {sizes.restarts} times among {len(owners)} resources"):
             for figure in await _restarts(stage, owners, sizes):
+                keep(figure)
+
+
+async def handovers(sizes: Sizes, keep: KeepFn) -> None:
+    """Two operators for one Lease, one of which ends."""
+    async with staged() as stage:
+        with step(
+            f"end the operator that leads, {sizes.handovers} times each way", expected_seconds=16 * sizes.handovers
+        ):
+            for figure in await handover.measure(stage, runs=sizes.handovers):
                 keep(figure)
 
 
@@ -165,6 +188,7 @@ PARTS: dict[Part, Callable[[Sizes, KeepFn], Coroutine[Any, Any, None]]] = {
     Part.SINGLE: single,
     Part.COUNTS: counts,
     Part.MANY: many,
+    Part.HANDOVER: handovers,
     Part.METRICS: metrics,
     Part.IMAGE: image,
     Part.LAUNCHER: launcher,

@@ -44,6 +44,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit("metrics_processor_share", "processor time of a metrics server, of one core", 0.5, "cores", 1000, "leaders"),
     Limit("metrics_reads_per_second", "reads of launchers by a metrics server", 205.0, "reads/s", 1000, "leaders"),
     Limit("start_seconds", "start of the process until its probe answers, empty cluster", 2.0, "s", 5),
+    Limit("handover_seconds", "SIGTERM to the operator that leads until another one does, the longest", 1.0, "s", 50),
+    Limit("takeover_seconds", "SIGKILL of the operator that leads until another one does, the longest", 10.0, "s", 50),
     Limit("image_mb", "the operator's image, compressed", 150.0, "MB", 1, "images"),
 )
 

@@ -27,9 +27,11 @@ class Measured(Operator):
     started = 0.0
     """Seconds of ``time.monotonic``."""
 
-    def __init__(self, kubeconfig: Path, log: Path, *, namespaces: str = "") -> None:
+    def __init__(
+        self, kubeconfig: Path, log: Path, *, namespaces: str = "", lease: str = "", identity: str = ""
+    ) -> None:
         """As `Operator`; with compiled modules, which the operator's image has too."""
-        super().__init__(kubeconfig, log, namespaces=namespaces)
+        super().__init__(kubeconfig, log, namespaces=namespaces, lease=lease, identity=identity)
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._environment["PYTHONPYCACHEPREFIX"] = str(cache.root() / "bench-bytecode")
 

@@ -55,7 +55,7 @@ async def closed(hands: Hands, namespace: str) -> AsyncIterator[str]:
         await hands.api.delete(LEADER_WORKER_SET, namespace, "probe-zone-b", uid=live["metadata"]["uid"])
         return False
 
-    await until(enforced, seconds=30)
+    await until(enforced)
     yield namespace
     await _open(hands)
 
@@ -101,7 +101,7 @@ async def test_a_zone_whose_groups_are_refused_leaves_the_other_served(
         await hands.merge(INFERENCE_CLUSTER, closed, "llm", {"metadata": {"annotations": {"touched": "yes"}}})
         return len(await hands.api.list(LEADER_WORKER_SET, closed)) == 2
 
-    await until(healed, seconds=60)
+    await until(healed)
 
 
 async def test_resources_that_always_fail_do_not_hold_up_one_that_works(

@@ -97,7 +97,7 @@ async def until_reason(hands: Hands, kind: str, wanted: str) -> None:
     async def told() -> bool:
         return (await condition(hands, NAMESPACE, kind)).get("reason") == wanted
 
-    await until(told, seconds=30)
+    await until(told)
 
 
 async def until_made(hands: Hands, kind: Kind, count: int) -> None:
@@ -107,4 +107,4 @@ async def until_made(hands: Hands, kind: Kind, count: int) -> None:
         except ApiMissing:
             return False
 
-    await until(there, seconds=30)
+    await until(there)

@@ -36,6 +36,7 @@ from trireme_operator.kube import (
     Obj,
     connect,
 )
+from trireme_operator.kube.lease import DURATION_SECONDS, RENEW_SECONDS
 
 SYSTEM = "trireme-system"
 CLAIM = f"{SYSTEM}/trireme"
@@ -97,11 +98,11 @@ class Pair:
         assert len(leading) < 2, "both say that they lead"
         return leading[0] if leading else ""
 
-    async def led_by(self, *names: str, seconds: float = 15.0) -> float:
+    async def led_by(self, *names: str) -> float:
         async def led() -> bool:
             return await asyncio.to_thread(self.leader) in names
 
-        return await until(led, seconds=seconds)
+        return await until(led)
 
     def writes(self, name: str, *, lease: bool = False) -> list[tuple[datetime, str, str]]:
         """When the API server received a write of this operator, which verb, and of what; since the pair was made."""
@@ -164,9 +165,9 @@ async def served(hands: Hands, namespace: str, name: str) -> bool:
     return len(sets) == 2 and bool((live.get("status") or {}).get("zones"))
 
 
-async def create_and_wait(hands: Hands, namespace: str, name: str, *, seconds: float = 20.0) -> float:
+async def create_and_wait(hands: Hands, namespace: str, name: str) -> None:
     await hands.create(INFERENCE_CLUSTER, manifest(namespace, name))
-    return await until(lambda: served(hands, namespace, name), seconds=seconds)
+    await until(lambda: served(hands, namespace, name))
 
 
 async def test_one_works_the_other_watches_and_both_probes_are_well(hands: Hands, pair: Pair, namespace: str) -> None:
@@ -184,25 +185,28 @@ async def test_one_works_the_other_watches_and_both_probes_are_well(hands: Hands
     await until(watches)
 
 
-async def test_ended_in_order_the_other_works_within_a_second(hands: Hands, pair: Pair, namespace: str) -> None:
+async def test_ended_in_order_the_other_takes_the_lease_that_was_given_back(
+    hands: Hands, pair: Pair, namespace: str
+) -> None:
+    """How fast is measured by ``bench --only handover``; here, that nobody waits for the Lease to run out."""
     await create_and_wait(hands, namespace, "before")
-    stopped = datetime.now().astimezone()
     code, _ = pair.operators["one"].stop()
     assert code == 0
     await pair.led_by("two")
+    released, _, _ = pair.writes("one", lease=True)[-1]
     taken, _, _ = pair.writes("two", lease=True)[0]
-    assert 0 < (taken - stopped).total_seconds() <= 1.0  # by the API server's clock, as below
-    assert await create_and_wait(hands, namespace, "after") < 5
+    assert 0 < (taken - released).total_seconds() < DURATION_SECONDS - RENEW_SECONDS, "by the API server's clock"
+    await create_and_wait(hands, namespace, "after")
     assert pair.writes("two"), "and it was the other one"
 
 
-async def test_killed_the_other_works_within_ten_seconds(hands: Hands, pair: Pair, namespace: str) -> None:
+async def test_killed_the_other_works_when_the_lease_is_over(hands: Hands, pair: Pair, namespace: str) -> None:
     pair.operators["one"].kill()
     killed = datetime.now().astimezone()
     await create_and_wait(hands, namespace, "llm")
     first, _, _ = pair.writes("two")[0]
     seconds = (first - killed).total_seconds()  # by the API server's clock: what the test itself takes does not count
-    assert 5 < seconds <= 10.0, "not before the Lease was over, and soon after"
+    assert 5 < seconds < 2 * DURATION_SECONDS, "not before the Lease was over, and soon after"
 
 
 async def test_a_container_that_was_restarted_need_not_wait_for_itself(
@@ -218,7 +222,7 @@ async def test_a_container_that_was_restarted_need_not_wait_for_itself(
         async def leads() -> bool:
             return await asyncio.to_thread(_leads, restarted)
 
-        assert await until(leads) < 3
+        assert await until(leads) < 5, "less than is left of the Lease at the earliest moment when it can be ready"
 
 
 async def test_a_frozen_holder_begins_no_write_when_it_goes_on(hands: Hands, pair: Pair, namespace: str) -> None:
@@ -240,7 +244,8 @@ async def test_a_frozen_holder_begins_no_write_when_it_goes_on(hands: Hands, pai
     for victim in victims[:20]:
         await hands.delete(SERVICE, namespace, victim["metadata"]["name"])
     await asyncio.sleep(3)
-    late = [write for write in pair.writes("one") if write[0] > stopped + timedelta(seconds=1)]
+    # What was sent before may be read by a busy server later, but long before anybody else may write.
+    late = [write for write in pair.writes("one") if write[0] > stopped + timedelta(seconds=4)]
     assert late == []
     assert "Not leading any more" in frozen.log.read_text()
     assert frozen.get("TRIREME_PROBE_PORT", "/healthz") is not None, "it stands by now"
@@ -263,11 +268,11 @@ async def test_without_an_api_server_nobody_ends_and_the_holder_goes_on(
     assert await asyncio.to_thread(pair.leader) == "", "who can't renew it does not lead"
     server.start()
     server.wait(plane.ready, seconds=120)
-    await pair.led_by(*NAMES, seconds=30)
+    await pair.led_by(*NAMES)
     assert {name: each.pid for name, each in pair.operators.items() if each.running} == pids
     async with connected(plane.kubeconfig) as again:
         await again.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE)
-        await create_and_wait(again, namespace, "llm", seconds=30)
+        await create_and_wait(again, namespace, "llm")
 
 
 # ---- the Lease itself, as the API server treats it -------------------------------------------------------

@@ -100,7 +100,7 @@ async def test_the_queue_of_leaders_is_answered_through_the_api_server(stage: Me
         await until(functools.partial(answered, stage, "genai", {}))
         FakeLauncher.queue = 7
         await until(functools.partial(answered, stage, "genai", {"llm-a-0": "7"}))
-    await until(functools.partial(answered, stage, "genai", {}), seconds=30)
+    await until(functools.partial(answered, stage, "genai", {}))
     assert await stage.ask("elsewhere") == {}
     assert stage.server.stop() == 0
 
@@ -126,8 +126,8 @@ async def test_a_broken_server_holds_no_namespace_up_and_heals(stage: MetricsSta
         stage.server.kill()
     stopped = time.monotonic()
     broken = await delete_namespace(stage.hands, name)
-    took = await until(functools.partial(withdrawn, stage), seconds=60)
-    await until(functools.partial(is_gone, stage.hands, name), seconds=60)
+    took = await until(functools.partial(withdrawn, stage))
+    await until(functools.partial(is_gone, stage.hands, name))
 
     assert time.monotonic() - broken <= NAMESPACE_SECONDS
     assert took >= HARM_SECONDS - STEP_SECONDS, "a moment of silence is no reason"
@@ -140,7 +140,7 @@ async def test_a_broken_server_holds_no_namespace_up_and_heals(stage: MetricsSta
         endpoint = {"addresses": [machine_address()], "conditions": {"ready": True}}
         await stage.hands.merge(ENDPOINT_SLICE, chart.NAMESPACE, NAME, {"endpoints": [endpoint]})
         stage.server.start()
-    await until(functools.partial(registered, stage), seconds=60)
+    await until(functools.partial(registered, stage))
     assert await stage.ask("anywhere") == {}
 
 
@@ -189,5 +189,5 @@ async def test_a_lost_certificate_is_made_anew_and_the_registration_follows(stag
     async def renewed() -> bool:
         return await registered(stage) and (await stage.live() or {})["spec"]["caBundle"] != before
 
-    await until(renewed, seconds=60)
+    await until(renewed)
     assert await stage.ask("anywhere") == {}

@@ -198,8 +198,8 @@ async def test_killed_in_the_middle_of_creating_the_next_process_finishes(
         operator.kill()
         assert not await _count(hands, namespace, at_least=2 * len(names)), "it was killed too late to prove anything"
         operator.start()
-        await until(lambda: _count(hands, namespace, at_least=2 * len(names)), seconds=30)
-        await until(lambda: _all_observed(hands, namespace), seconds=30)
+        await until(lambda: _count(hands, namespace, at_least=2 * len(names)))
+        await until(lambda: _all_observed(hands, namespace))
         assert operator.stop()[0] == 0
 
 

@@ -194,7 +194,7 @@ async def test_every_right_that_is_granted_is_used(plane: ControlPlane, hands: H
         return granted <= used(plane.audit_log)
 
     try:
-        await until(enough, seconds=10)
+        await until(enough)
     except AssertionError:
         unused = granted - used(plane.audit_log)
         pytest.fail(f"granted and never used: {sorted(map(str, unused))}")
@@ -247,7 +247,7 @@ async def test_each_right_that_is_taken_away_is_found_missing(hands: Hands, user
                 await rights.look()
                 return rights.missing(manifest(BY_KEDA)).rights == (right,)
 
-            await until(told, seconds=10)
+            await until(told)
     finally:
         await set_rules(hands, ROLE["rules"])
         await api.close()
@@ -277,10 +277,10 @@ async def test_without_a_rule_the_resource_says_what_is_missing_and_heals(
     rights = expand([rule]) | {REPAIR}
     await set_rules(hands, _without(rights))
     try:
-        await until(lambda: told(hands, operator, name, rights, said), seconds=30)
+        await until(lambda: told(hands, operator, name, rights, said))
     finally:
         await set_rules(hands, ROLE["rules"])
-    await until(lambda: accepted(hands, name), seconds=90)
+    await until(lambda: accepted(hands, name))
     await hands.delete(INFERENCE_CLUSTER, "rights", name)
 
 

@@ -119,7 +119,7 @@ async def test_two_active_operators_do_not_fight(hands: Hands, namespace: str, b
     rng = Rng(SEED)
     for name in NAMES:
         await hands.create(INFERENCE_CLUSTER, manifest(namespace, name))
-    await until(lambda: as_asked(hands, namespace), seconds=30)
+    await until(lambda: as_asked(hands, namespace))
     sets = await uids(hands, namespace, LEADER_WORKER_SET)
 
     edits, ends = 0, time.monotonic() + SECONDS
@@ -132,7 +132,7 @@ async def test_two_active_operators_do_not_fight(hands: Hands, namespace: str, b
         await asyncio.sleep(BETWEEN_EDITS_SECONDS)
     assert edits > SECONDS / 2
 
-    await until(lambda: as_asked(hands, namespace), seconds=30)
+    await until(lambda: as_asked(hands, namespace))
     assert await uids(hands, namespace, LEADER_WORKER_SET) == sets, "groups were never taken away"
 
     async def settled(seconds: float) -> bool:
@@ -140,7 +140,7 @@ async def test_two_active_operators_do_not_fight(hands: Hands, namespace: str, b
         await asyncio.sleep(seconds)
         return await versions(hands, namespace) == before
 
-    await until(lambda: settled(QUIET_SECONDS), seconds=30)
+    await until(lambda: settled(QUIET_SECONDS))
     writes = [await asyncio.to_thread(_writes, each) for each in both]
     assert await settled(AT_REST_SECONDS), "at rest nobody writes"
     assert [await asyncio.to_thread(_writes, each) for each in both] == writes

@@ -87,8 +87,8 @@ class Cluster:
         await self.hands.allow_operator(source=self._previous)
         with running_operator(self._kubeconfig, self._logs / "older.log", source=self._previous) as operator:
             await operator.ready()
-            await until(lambda: self._told(newer=False), seconds=60)
-            await until(lambda: self._at_rest(operator), seconds=60)
+            await until(lambda: self._told(newer=False))
+            await until(lambda: self._at_rest(operator))
             assert await self.all_accepted()
             yield
 
@@ -100,7 +100,7 @@ class Cluster:
         log = self._logs / "newer.log"
         with running_operator(self._kubeconfig, log, launcher_image=NEXT_LAUNCHER) as operator:
             await operator.ready()
-            await until(lambda: self._told(newer=True), seconds=60)
+            await until(lambda: self._told(newer=True))
             yield
 
     async def _at_rest(self, operator: Operator) -> bool:

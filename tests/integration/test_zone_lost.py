@@ -153,7 +153,7 @@ async def test_a_silent_zone_is_out_within_seconds_and_back_after_a_completion(z
     zones.proof = False
     await until(zones.told("Healthy", "CanaryFailed"))
     zones.proof = True
-    await until(lambda: zones.weigh(60, 40), seconds=10)
+    await until(lambda: zones.weigh(60, 40))
     await until(zones.told("Healthy", "Healthy"))
     assert "trireme.dev/traffic" not in (await zones.route())["metadata"]["annotations"]
 
@@ -161,9 +161,9 @@ async def test_a_silent_zone_is_out_within_seconds_and_back_after_a_completion(z
 async def test_nothing_is_moved_when_the_operator_hears_nobody(zones: Zones) -> None:
     before = (await zones.route())["metadata"]["resourceVersion"]
     zones.cut.update(zones.addresses.values())
-    await until(zones.told("FailStatic", "FailStatic"), seconds=15)
+    await until(zones.told("FailStatic", "FailStatic"))
     await asyncio.sleep(3)
     assert (await zones.route())["metadata"]["resourceVersion"] == before
     zones.cut.clear()
-    await until(zones.told("Healthy", "Healthy"), seconds=15)
+    await until(zones.told("Healthy", "Healthy"))
     assert (await zones.route())["metadata"]["resourceVersion"] == before, "and nothing is written for it"
