@@ -70,7 +70,7 @@ check-waiting-tests:
 check-generated:
 	$(PART) "generated files are up to date" $(SHELL) -c \
 	    '$(PY) -m trireme_operator.generate --check && $(PY) -m scripts.generate_manifests --check && \
-	    $(PY) -m e2e.drills.page --check'
+	    $(PY) -m e2e.drills.page --check && $(PY) -m e2e.drills.scaling_page --check'
 check-chart:
 	$(PART) "chart (helm lint, helm template)" $(PY) -m scripts.chart
 check-shell:
@@ -110,10 +110,11 @@ campaign: bootstrap ## The property tests for HOURS (default 1), seeded; goes on
 # ---- what is generated -----------------------------------------------------------------------------------
 
 .PHONY: generate
-generate: bootstrap ## Write what is generated: crds/, docs/reference.md, docs/drills.md, the chart's CRDs, manifests/
+generate: bootstrap ## Write what is generated: crds/, docs/reference.md, tables in docs/, the chart's CRDs, manifests/
 	@$(PY) -m trireme_operator.generate
 	@$(PY) -m scripts.generate_manifests
 	@$(PY) -m e2e.drills.page
+	@$(PY) -m e2e.drills.scaling_page
 
 .PHONY: golden
 golden: bootstrap ## Write the expected files of the golden tests anew; look at the difference before committing it

@@ -1,9 +1,9 @@
 """A steady stream of completions, as those of many users: a program that runs where the gateway can be reached.
 
-``python -m e2e.drills.client URL HOST MODEL SHAPE`` begins requests on time, whether or not earlier ones were answered,
-until its standard input ends; then it waits for those that run. It prints a JSON array for each that has ended: when it
-began, when it ended (seconds of the monotonic clock, which all processes of a machine share) and its fault, empty for a
-whole answer.
+``python -m e2e.drills.client URL HOST MODEL SHAPE`` begins requests on time, whether or not earlier ones were answered
+(or keeps a number of them running), until its standard input ends; then it waits for those that run. It prints a JSON
+array for each that has ended: when it began, when it ended (seconds of the monotonic clock, which all processes of a
+machine share) and its fault, empty for a whole answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-_ANSWER_SECONDS = 20.0
+_AFTER_FAULT_SECONDS = 0.2
 _LONG_SECONDS = 120.0
 _SHOWN = 200
 _DONE = "[DONE]"
@@ -36,6 +36,10 @@ class Shape:
     stream: bool = False
     long_every: int = 0
     long_tokens: int = 0
+    at_a_time: int = 0
+    """So many run all the time instead, each after another has ended: a queue that a slow engine does not let grow."""
+    answer_seconds: float = 20.0
+    """Most that a request may take which is not a long one."""
 
     def body(self, model: str, number: int) -> dict[str, Any]:
         """The request with this number, which counts from 0."""
@@ -49,9 +53,9 @@ class Shape:
         return json.dumps(asdict(self))
 
 
-async def ask(session: aiohttp.ClientSession, url: str, body: dict[str, Any], *, tokens: int) -> str:
+async def ask(session: aiohttp.ClientSession, url: str, body: dict[str, Any], shape: Shape) -> str:
     """One request; gives its fault. An answer that takes longer than those of its length may is one."""
-    limit = _LONG_SECONDS if body["max_tokens"] > tokens else _ANSWER_SECONDS
+    limit = _LONG_SECONDS if body["max_tokens"] > shape.tokens else shape.answer_seconds
     try:
         async with session.post(f"{url}/v1/completions", json=body, timeout=aiohttp.ClientTimeout(limit)) as response:
             text = await response.read()
@@ -100,18 +104,27 @@ def fault_of_stream(body: bytes, tokens: int) -> str:
 async def send(url: str, host: str, model: str, shape: Shape) -> None:
     """Begin requests until standard input ends, and wait for all of them."""
     over = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
-    running: set[asyncio.Task[None]] = set()
+    running: set[asyncio.Task[Any]] = set()
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, headers={"Host": host}) as session:
 
-        async def one(number: int) -> None:
+        async def one(number: int) -> str:
             began = time.monotonic()
-            fault = await ask(session, url, shape.body(model, number), tokens=shape.tokens)
+            fault = await ask(session, url, shape.body(model, number), shape)
             sys.stdout.write(json.dumps([began, time.monotonic(), fault]) + "\n")
             sys.stdout.flush()
+            return fault
 
+        async def one_after_the_other(first: int) -> None:
+            number = first
+            while not over.done():
+                if await one(number):
+                    await asyncio.wait({over}, timeout=_AFTER_FAULT_SECONDS)
+                number += shape.at_a_time
+
+        running.update(asyncio.create_task(one_after_the_other(first)) for first in range(shape.at_a_time))
         begin, number = time.monotonic(), 0
-        while not over.done():
+        while not over.done() and not shape.at_a_time:
             task = asyncio.create_task(one(number))
             running.add(task)
             task.add_done_callback(running.discard)

@@ -73,17 +73,18 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
         "engine": row["engine"],
         "failed": row["failed"],
         "requests": row["requests"],
-        "out": _seconds(row["out_of_rotation_seconds"]),
-        "moved": _seconds(row.get("weight_moved_seconds")),
-        "whole": _seconds(row["recovered_seconds"]),
-        "cause": _cell(row["first_cause"]) or "none",
+        "out": seconds(row["out_of_rotation_seconds"]),
+        "moved": seconds(row.get("weight_moved_seconds")),
+        "whole": seconds(row["recovered_seconds"]),
+        "cause": cell(row["first_cause"]) or "none",
         "budget": _budget(row["budget"]),
-        "result": "passed" if row["passed"] else f"failed: {_cell(row['why'])}",
+        "result": "passed" if row["passed"] else f"failed: {cell(row['why'])}",
         "date": row["at"][:10],
     }
 
 
-def _seconds(value: float | None) -> str:
+def seconds(value: float | None) -> str:
+    """In one cell, to a tenth."""
     return "-" if value is None else f"{value:.1f} s"
 
 
@@ -92,18 +93,18 @@ def _budget(budget: Mapping[str, float | None]) -> str:
     return ", ".join(text.format(limit) for text, limit in found if limit is not None)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text of a program in one cell: no line ends, no bars, no tags."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def page(text: str, table: str) -> str:
+def page(text: str, table: str, *, begin: str = BEGIN) -> str:
     """The page with a new generated part. Raises ValueError when the marks are not there."""
-    before, begin, rest = text.partition(BEGIN)
+    before, found, rest = text.partition(begin)
     _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE} has no {BEGIN} followed by {END}: put them back")
-    return f"{before}{BEGIN}\n\n{table.strip()}\n\n{END}{after}"
+    if not found or not end:
+        raise ValueError(f"the page has no {begin} followed by {END}: put them back")
+    return f"{before}{begin}\n\n{table.strip()}\n\n{END}{after}"
 
 
 def wanted() -> str:

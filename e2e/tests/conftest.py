@@ -24,7 +24,9 @@ ORDER = (
     "test_engine",
     "test_local_cluster",
     "test_autoscaling",
-    "test_autoscaling_queue",  # takes its metrics server away, too
+    "test_autoscaling_queue",
+    "test_queue_step",
+    "test_metrics_outage",
     "test_reconcile",
     "test_load",  # drains a node of its own pods, too, and cuts a zone off
     "test_disruption",  # drains nodes of its own pods, and moves one to another zone

@@ -5,6 +5,7 @@ Endpoints can't be on loopback (the API server refuses them), so the server is r
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import socket
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from trireme_operator.controller.registration import Registration
 from trireme_operator.kube import (
     API_SERVICE,
     POD,
+    SECRET,
     SERVICE_ACCOUNT,
     Fence,
     FencedApi,
@@ -38,7 +41,8 @@ from trireme_operator.kube import (
     Obj,
     connect,
 )
-from trireme_operator.rendering.api_service import API_SERVICE_NAME, METRICS_PATH, MetricsService
+from trireme_operator.metricsapi import certificates
+from trireme_operator.rendering.api_service import API_SERVICE_NAME, CA_KEY, METRICS_PATH, MetricsService
 from trireme_operator.rendering.engine import LAUNCHER_PORT
 from trireme_runtime import metrics as launcher
 from trireme_runtime.stage import Stage
@@ -241,6 +245,22 @@ async def install(plane: ControlPlane, hands: Hands, address: str, port: int) ->
         }
     )
     plane.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", text=yaml.safe_dump_all(objects))
+
+
+async def put_certificate(hands: Hands, *, left: timedelta) -> str:
+    """One that the servers' own code made long ago and that has so much time left; gives its authority in base 64."""
+    made = certificates.due({}, host=METRICS.host, now=datetime.now(UTC) - certificates.LIFETIME + left) or {}
+    data = {key: None if text is None else base64.b64encode(text.encode()).decode() for key, text in made.items()}
+    await hands.merge(SECRET, chart.NAMESPACE, NAME, {"data": data})
+    return str(data[CA_KEY])
+
+
+def let_renew(plane: ControlPlane, *, allowed: bool) -> None:
+    """Whether the servers may write their Secret, as the chart has it; they may read it."""
+    roles = [obj for obj in chart.template() if obj["kind"] == "Role" and obj["metadata"]["name"] == NAME]
+    for rule in [] if allowed else roles[0]["rules"]:
+        rule["verbs"] = ["get"]
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", text=yaml.safe_dump_all(roles))
 
 
 async def leader(hands: Hands, namespace: str, group: int, address: str) -> None:

@@ -8,6 +8,7 @@ import functools
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ from tests.integration.metrics_stage import (
     MetricsStage,
     launchers,
     leader,
+    let_renew,
     machine_address,
     metrics_stage,
+    put_certificate,
 )
 from tests.integration.server import Hands, connected, until
 from trireme_operator.controller.registration import HARM_SECONDS, STEP_SECONDS
@@ -58,6 +61,11 @@ async def registered(stage: MetricsStage) -> bool:
     """One look of the operator, as every other second."""
     await stage.registration.step()
     return stage.registration.registered and await stage.available()
+
+
+async def serves(stage: MetricsStage) -> bool:
+    """The last word of the API server may be older than a server that was killed: so it is asked."""
+    return await registered(stage) and await stage.ask("anywhere") == {}
 
 
 async def withdrawn(stage: MetricsStage) -> bool:
@@ -112,7 +120,7 @@ async def test_a_user_without_rights_is_refused_by_the_api_server(plane: Control
     assert await stage.ask("genai") is not None
 
 
-@pytest.mark.parametrize("how", ["killed", "hung", "no endpoint"])
+@pytest.mark.parametrize("how", ["killed", "hung", "no endpoint", "cut off"])
 async def test_a_broken_server_holds_no_namespace_up_and_heals(stage: MetricsStage, how: str) -> None:
     name = f"ends-{how.replace(' ', '-')}"
     await stage.hands.namespace(name)
@@ -121,6 +129,9 @@ async def test_a_broken_server_holds_no_namespace_up_and_heals(stage: MetricsSta
         stage.server.kill()
     elif how == "hung":
         stage.server.process.send_signal(signal.SIGSTOP)
+    elif how == "cut off":
+        away = {"addresses": [UNREACHABLE], "conditions": {"ready": True}}
+        await stage.hands.merge(ENDPOINT_SLICE, chart.NAMESPACE, NAME, {"endpoints": [away]})
     else:
         await stage.hands.merge(ENDPOINT_SLICE, chart.NAMESPACE, NAME, {"endpoints": []})
         stage.server.kill()
@@ -139,7 +150,8 @@ async def test_a_broken_server_holds_no_namespace_up_and_heals(stage: MetricsSta
     else:
         endpoint = {"addresses": [machine_address()], "conditions": {"ready": True}}
         await stage.hands.merge(ENDPOINT_SLICE, chart.NAMESPACE, NAME, {"endpoints": [endpoint]})
-        stage.server.start()
+        if how != "cut off":
+            stage.server.start()
     await until(functools.partial(registered, stage))
     assert await stage.ask("anywhere") == {}
 
@@ -180,14 +192,47 @@ async def test_it_goes_with_the_release_and_with_the_last_wish(plane: ControlPla
     plane.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", text=yaml.safe_dump_all(roles))
 
 
-async def test_a_lost_certificate_is_made_anew_and_the_registration_follows(stage: MetricsStage) -> None:
-    before = (await stage.live() or {})["spec"]["caBundle"]
-    await stage.hands.merge(SECRET, chart.NAMESPACE, NAME, {"data": None})
+@pytest.mark.parametrize("how", ["lost", "ended"])
+async def test_a_certificate_that_is_of_no_use_is_made_anew_and_the_registration_follows(
+    stage: MetricsStage, how: str
+) -> None:
+    useless = {(await stage.live() or {})["spec"]["caBundle"]}
+    if how == "lost":
+        await stage.hands.merge(SECRET, chart.NAMESPACE, NAME, {"data": None})
+    else:
+        useless.add(await put_certificate(stage.hands, left=timedelta(days=-1)))
     stage.server.kill()
     stage.server.start()
 
     async def renewed() -> bool:
-        return await registered(stage) and (await stage.live() or {})["spec"]["caBundle"] != before
+        return await serves(stage) and (await stage.live() or {})["spec"]["caBundle"] not in useless
 
     await until(renewed)
-    assert await stage.ask("anywhere") == {}
+
+
+async def test_a_certificate_that_ends_because_nobody_may_renew_it_holds_no_namespace_up_and_heals(
+    plane: ControlPlane, stage: MetricsStage
+) -> None:
+    """Refused renewals are how one ends at all. A server that starts meanwhile serves it as long as it is good."""
+    name, soon = "ends-with-the-certificate", timedelta(seconds=30)
+    await stage.hands.namespace(name)
+    let_renew(plane, allowed=False)
+    ends = time.monotonic() + soon.total_seconds()
+    await put_certificate(stage.hands, left=soon)
+    stage.server.kill()
+    stage.server.start()
+    await until(functools.partial(serves, stage), seconds=soon.total_seconds())
+
+    await asyncio.sleep(max(0.0, ends - time.monotonic()))
+    await delete_namespace(stage.hands, name)
+
+    async def over() -> bool:
+        await stage.registration.step()
+        return await is_gone(stage.hands, name)
+
+    assert await until(over) <= NAMESPACE_SECONDS
+    # With connections from before its end the API server goes on for a while, and nothing is wrong.
+    await until(functools.partial(withdrawn, stage))
+
+    let_renew(plane, allowed=True)
+    await until(functools.partial(serves, stage))

@@ -116,3 +116,36 @@ async def test_the_program_begins_requests_on_time_and_waits_for_the_last(addres
     faults = [fault for _, _, fault in rows if fault]
     assert set(faults) == {"status 503: no healthy upstream"}
     assert len(rows) / 4 <= len(faults) <= len(rows) / 2
+
+
+async def test_the_program_keeps_a_number_of_requests_running() -> None:
+    """However slow the answers are, and one that is refused is not asked again at once."""
+    now = most = count = 0
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal now, most, count
+        now, count = now + 1, count + 1
+        most = max(most, now)
+        await asyncio.sleep(0.1)
+        now -= 1
+        return web.json_response(piece("two")) if count % 10 else web.Response(status=503)
+
+    app = web.Application()
+    app.router.add_post("/v1/completions", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    words = ("-m", "e2e.drills.client", url, "m.test", "m", Shape(0, at_a_time=4).as_text())
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    rows = [json.loads(await process.stdout.readline()) for _ in range(20)]
+    process.stdin.close()
+    rows += [json.loads(line) for line in (await process.stdout.read()).splitlines()]
+    assert await process.wait() == 0
+    await runner.cleanup()
+    assert most == 4
+    assert len(rows) == count, "none was left unanswered"
+    assert {fault for _, _, fault in rows} == {"", "status 503: "}

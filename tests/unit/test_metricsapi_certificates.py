@@ -15,11 +15,11 @@ import pytest
 
 from tests.unit.fake_kube import FakeKube
 from tests.unit.tls import FrontProxyAuthority
-from trireme_operator.kube import CONFIG_MAP, SECRET, Conflict, Kind
+from trireme_operator.kube import CONFIG_MAP, SECRET, Conflict, Forbidden, Kind, Unreachable
 from trireme_operator.metricsapi import certificates, front_proxy
-from trireme_operator.metricsapi.certificates import LIFETIME, RENEW_BEFORE, SETTLE, due, serving
+from trireme_operator.metricsapi.certificates import LIFETIME, RENEW_BEFORE, SETTLE, Serving, due, serving
 from trireme_operator.metricsapi.front_proxy import FrontProxy, NoFrontProxyError
-from trireme_operator.metricsapi.identity import Keeper, decoded
+from trireme_operator.metricsapi.identity import LOOK_SECONDS, RETRY_SECONDS, Identity, Keeper, decoded
 from trireme_operator.rendering.api_service import CA_KEY, MetricsService
 
 HOST = "trireme-metrics-api.trireme-system.svc"
@@ -125,6 +125,17 @@ def test_what_can_not_be_served_is_replaced_at_once(spoilt: dict[str, str]) -> N
     assert in_use(changed(data, NOW), NOW) != data["tls.crt"]
 
 
+def test_one_that_ended_before_its_time_gives_way_to_the_next_one_which_all_trust() -> None:
+    announced = changed(changed({}, NOW), NOW + LIFETIME - RENEW_BEFORE)
+    after = changed(announced, NOW + LIFETIME + timedelta(seconds=1))
+    assert in_use(after, NOW + LIFETIME + timedelta(seconds=1)) == announced["next.crt"]
+    assert after[CA_KEY] == announced[CA_KEY]
+    long_after = NOW + 2 * LIFETIME
+    anew = changed(announced, long_after)
+    assert in_use(anew, long_after) not in {announced["tls.crt"], announced["next.crt"]}, "both have ended"
+    assert "next.crt" not in anew
+
+
 def test_a_spoilt_announcement_is_made_anew() -> None:
     later = NOW + LIFETIME - RENEW_BEFORE
     data = changed(changed({}, NOW), later) | {"next.key": "nonsense"}
@@ -220,9 +231,7 @@ async def test_who_lost_the_race_reads_again(monkeypatch: pytest.MonkeyPatch) ->
     def race(verb: str, kind: Kind, _: str) -> Exception | None:
         if verb == "merge" and not lost:
             lost.append(1)
-            data = changed({}, NOW)
-            secret = api.one(SECRET, SERVICE.name, SERVICE.namespace)
-            secret["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
+            store(api, changed({}, NOW))
             return Conflict("the object has been modified", status=409)
         return None
 
@@ -231,6 +240,58 @@ async def test_who_lost_the_race_reads_again(monkeypatch: pytest.MonkeyPatch) ->
     assert found.serving.certificate == decoded(api.one(SECRET, SERVICE.name, SERVICE.namespace))["tls.crt"]
     assert lost
     assert api.writes == []
+
+
+def forbidden(verb: str, _kind: Kind, _name: str) -> Exception | None:
+    return Forbidden("secrets is forbidden", status=403) if verb == "merge" else None
+
+
+def store(api: FakeKube, data: dict[str, str]) -> None:
+    secret = api.one(SECRET, SERVICE.name, SERVICE.namespace)
+    secret["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
+
+
+async def test_what_is_good_is_served_though_its_renewal_is_refused() -> None:
+    """A server that starts in the last month of a certificate whose renewal it may not write."""
+    api, data = Cluster(), changed({}, NOW)
+    store(api, data)
+    api.fail = forbidden
+    later = NOW + LIFETIME - RENEW_BEFORE + timedelta(days=1)
+    assert (await keeper(api, later).look()).serving.certificate == data["tls.crt"]
+    with pytest.raises(Forbidden):
+        await keeper(api, NOW + LIFETIME).look()
+
+
+@pytest.mark.parametrize(
+    ("left", "pause"),
+    [
+        pytest.param(timedelta(days=1), LOOK_SECONDS, id="good for long"),
+        pytest.param(timedelta(seconds=7), 7.0, id="until its end"),
+        pytest.param(timedelta(seconds=-7), RETRY_SECONDS, id="it has ended"),
+        pytest.param(None, RETRY_SECONDS, id="nothing is served"),
+    ],
+)
+async def test_it_is_looked_at_again_when_it_ends(
+    left: timedelta | None, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OverError(Exception):
+        """The first pause has come."""
+
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        raise OverError
+
+    api = Cluster()
+    api.fail = lambda *_: Unreachable("no answer")
+    looking = keeper(api)
+    if left is not None:
+        looking.current = Identity(Serving("", "", NOW + left), FrontProxy("", frozenset()))
+    monkeypatch.setattr("trireme_operator.metricsapi.identity.asyncio.sleep", sleep)
+    with pytest.raises(OverError):
+        await looking.run()
+    assert pauses == [pause]
 
 
 def test_what_is_no_text_in_the_secret_is_passed_over() -> None:

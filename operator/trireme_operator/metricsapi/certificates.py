@@ -63,22 +63,27 @@ def serving(data: Data, *, host: str, now: datetime) -> Serving | None:
 def due(data: Data, *, host: str, now: datetime) -> dict[str, str | None] | None:
     """What is to be changed in the Secret now (None as a value removes it); None when nothing is."""
     current = serving(data, host=host, now=now)
+    following = _read(data.get(_NEXT_CERTIFICATE, ""), data.get(_NEXT_KEY, ""), data.get(CA_KEY, ""), host=host)
     if current is None:
+        if following is not None and following.not_valid_before_utc <= now < following.not_valid_after_utc:
+            return _switch(data)  # its authority is published: earlier than wanted, but nobody serves anything better
         made = _issue(host, now)
         fresh = {CA_KEY: made.authority, _CERTIFICATE: made.certificate, _KEY: made.key}
         return {**fresh, _NEXT_CERTIFICATE: None, _NEXT_KEY: None}
-    following = _read(data.get(_NEXT_CERTIFICATE, ""), data.get(_NEXT_KEY, ""), data[CA_KEY], host=host)
     if following is not None and following.not_valid_after_utc > current.ends:
-        if now < following.not_valid_before_utc + _SKEW + SETTLE:
-            return None
-        renewed = {_CERTIFICATE: data[_NEXT_CERTIFICATE], _KEY: data[_NEXT_KEY]}
-        return {**renewed, _NEXT_CERTIFICATE: None, _NEXT_KEY: None}
+        return None if now < following.not_valid_before_utc + _SKEW + SETTLE else _switch(data)
     if now < current.ends - RENEW_BEFORE:
         return None
     made = _issue(host, now)
     signer = _signer(x509.load_pem_x509_certificate(current.certificate.encode()), data[CA_KEY])
     authorities = (_pem(signer) if signer is not None else "") + made.authority
     return {CA_KEY: authorities, _NEXT_CERTIFICATE: made.certificate, _NEXT_KEY: made.key}
+
+
+def _switch(data: Data) -> dict[str, str | None]:
+    """The next certificate is the one in use."""
+    renewed = {_CERTIFICATE: data[_NEXT_CERTIFICATE], _KEY: data[_NEXT_KEY]}
+    return {**renewed, _NEXT_CERTIFICATE: None, _NEXT_KEY: None}
 
 
 def _issue(host: str, now: datetime) -> _Issued:

@@ -20,6 +20,7 @@ from trireme_operator.rendering.api_service import MetricsService
 
 LOOK_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 1.0
+"""While what is served is not good: nothing yet, or a certificate that has ended."""
 _MANAGER: Final = "trireme-metrics"
 
 
@@ -47,32 +48,44 @@ class Keeper:
         self._service = service
         self._use = use
         self._now = now
+        self._said = ""
 
     async def run(self) -> None:
-        """For ever. What was good goes on being served while the API server can't be asked."""
+        """For ever. What was good goes on being served while the API server can't be asked, or refuses a renewal."""
         while True:
             try:
                 found = await self.look()
             except (KubeError, NoFrontProxyError) as error:
-                log = structlog.get_logger()
-                log.warning("The serving certificate was not looked at", reason=_way_out(error, self._service))
-                await asyncio.sleep(RETRY_SECONDS if self.current is None else LOOK_SECONDS)
-                continue
-            if found != self.current:
-                await self._use(found.serving, found.proxy)
-                self.current = found
-                structlog.get_logger().info("Serving", host=self._service.host, until=found.serving.ends.isoformat())
-            await asyncio.sleep(LOOK_SECONDS)
+                self._warn("The serving certificate was not looked at", error)
+            else:
+                await self._take(found)
+            await asyncio.sleep(self._pause())
+
+    async def _take(self, found: Identity) -> None:
+        if found != self.current:
+            await self._use(found.serving, found.proxy)
+            self.current = found
+            until = found.serving.ends.isoformat()
+            structlog.get_logger().info("Serving", host=self._service.host, until=until)
+
+    def _pause(self) -> float:
+        """Seconds until the next look: not later than the end of what is served."""
+        left = 0.0 if self.current is None else (self.current.serving.ends - self._now()).total_seconds()
+        return min(LOOK_SECONDS, max(RETRY_SECONDS, left))
 
     async def look(self) -> Identity:
-        """Read both, and renew the certificate where that is due. Raises KubeError and NoFrontProxyError."""
+        """Read both, and renew the certificate where that is due. Raises KubeError and NoFrontProxyError.
+
+        A renewal that is refused is no reason not to serve what is good for weeks.
+        """
         proxy = front_proxy.read(await self._api.get(CONFIG_MAP, front_proxy.NAMESPACE, front_proxy.NAME))
         while True:
             secret = await self._api.get(SECRET, self._service.namespace, self._service.name)
             data, host = decoded(secret), self._service.host
             changes = certificates.due(data, host=host, now=self._now())
+            found = certificates.serving(data, host=host, now=self._now())
             if changes is None:
-                found = certificates.serving(data, host=host, now=self._now())
+                self._said = ""
                 if found is not None:
                     return Identity(found, proxy)
                 continue  # it ended between two looks at the clock
@@ -80,6 +93,19 @@ class Keeper:
                 await self._write(secret, changes)
             except Conflict:
                 await asyncio.sleep(RETRY_SECONDS)  # another server did it
+            except KubeError as error:
+                if found is None:
+                    raise
+                self._warn("The serving certificate was not renewed", error)
+                return Identity(found, proxy)
+
+    def _warn(self, event: str, error: Exception) -> None:
+        """Once for each reason: it is tried every second while nothing good is served."""
+        reason = _way_out(error, self._service)
+        if reason != self._said:
+            until = None if self.current is None else self.current.serving.ends.isoformat()
+            structlog.get_logger().warning(event, reason=reason, until=until)
+        self._said = reason
 
     async def _write(self, secret: Obj, changes: dict[str, str | None]) -> None:
         wanted = {"resourceVersion": secret["metadata"]["resourceVersion"]}
