@@ -28,15 +28,20 @@ _ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
 
 def install_gateway(cluster: Cluster, *, wait: bool = True) -> None:
     """Install or repair Gateway API and Envoy Gateway; with ``wait`` return only when the class is accepted."""
-    with step(f"install Gateway API {versions().binaries['gateway-api']}", expected_seconds=5):
-        definitions = _definitions()
-        manifest.apply_definitions(cluster, definitions)
-        manifest.apply(cluster, manifest.others(definitions))
+    install_gateway_api(cluster)
     with step(f"install Envoy Gateway {versions().binaries['envoy-gateway']}", expected_seconds=15):
         _install_chart(cluster)
         manifest.apply(cluster, _gateway_class())
     if wait:
         wait_for_gateway(cluster)
+
+
+def install_gateway_api(cluster: Cluster) -> None:
+    """Install or repair the definitions alone."""
+    with step(f"install Gateway API {versions().binaries['gateway-api']}", expected_seconds=5):
+        definitions = _definitions()
+        manifest.apply_definitions(cluster, definitions)
+        manifest.apply(cluster, manifest.others(definitions))
 
 
 def wait_for_gateway(cluster: Cluster) -> None:

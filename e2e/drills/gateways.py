@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from e2e import api
 from e2e.api import Api
-from e2e.components.gateway import NAMESPACE
+from e2e.cluster import Cluster
+from e2e.components.gateway import NAMESPACE, install_gateway_api
 from e2e.demo.watch import condition
 from e2e.drills.target import Target
 
 _CONTROLLER = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/envoy-gateway"
-_PENDING = "RoutePending"
+_ROUTES = "customresourcedefinition/httproutes.gateway.networking.k8s.io"
+_PENDING, _MISSING = "RoutePending", "GatewayAPIMissing"
 _STOPPED_SECONDS, _STARTED_SECONDS, _SAID_SECONDS = 60.0, 120.0, 60.0
 
 
@@ -33,10 +35,37 @@ def start_controller(kube: Api) -> None:
     )
 
 
+def remove_routes(cluster: Cluster) -> None:
+    """Remove HTTPRoute from the API, and so every route of the cluster; return when both are gone."""
+    cluster.kubectl("delete", _ROUTES, "--timeout=60s")
+
+
+def install_api(cluster: Cluster) -> None:
+    """Put back what is missing of Gateway API."""
+    install_gateway_api(cluster)
+
+
+def until_routed(target: Target) -> None:
+    """Until the resource has a route. Raises TimeoutError."""
+    api.wait_until(
+        lambda: target.kube.find(target.route_path) is not None,
+        timeout_seconds=_SAID_SECONDS,
+        what=f"the route of {target.name}",
+    )
+
+
+def until_missing(target: Target) -> None:
+    """Until the condition says that routes can't be made. Raises TimeoutError."""
+    _until_said(target, _MISSING)
+
+
 def until_pending(target: Target) -> None:
     """Until the condition says that a gateway has not taken up the route's latest change. Raises TimeoutError."""
+    _until_said(target, _PENDING)
 
-    def pending() -> bool:
-        return condition(target.kube.get(target.path), "RoutesProgrammed").get("reason") == _PENDING
 
-    api.wait_until(pending, timeout_seconds=_SAID_SECONDS, what=f"the reason {_PENDING}")
+def _until_said(target: Target, reason: str) -> None:
+    def said() -> bool:
+        return condition(target.kube.get(target.path), "RoutesProgrammed").get("reason") == reason
+
+    api.wait_until(said, timeout_seconds=_SAID_SECONDS, what=f"the reason {reason}")

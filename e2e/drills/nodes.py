@@ -35,18 +35,23 @@ def clear(target: Target) -> None:
     leader, worker = (str(pod["spec"]["nodeName"]) for pod in target.group(_GROUP))
     if leader == worker:
         raise RuntimeError(f"leader and worker are both on {leader}: the drill needs them on different nodes")
-    target.cluster.kubectl("cordon", worker)
+    clear_of_platform(target, worker)
+
+
+def clear_of_platform(target: Target, node: str) -> None:
+    """Let the pods of the platform leave a node. Raises TimeoutError."""
+    target.cluster.kubectl("cordon", node)
     try:
-        for pod in _platform(target, worker):
+        for pod in _platform(target, node):
             meta = pod["metadata"]
             target.kube.delete(f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}")
         api.wait_until(
-            lambda: not _platform(target, worker) and all(available(target.kube, name) for name in _SYSTEM),
+            lambda: not _platform(target, node) and all(available(target.kube, name) for name in _SYSTEM),
             timeout_seconds=120,
-            what=f"the pods of {', '.join(_SYSTEM)} to leave {worker}",
+            what=f"the pods of {', '.join(_SYSTEM)} to leave {node}",
         )
     finally:
-        target.cluster.kubectl("uncordon", worker)
+        target.cluster.kubectl("uncordon", node)
 
 
 def _spread(target: Target) -> None:

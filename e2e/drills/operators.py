@@ -32,6 +32,11 @@ def keep_active_in(target: Target, node: str) -> None:
         _replace(target, lambda pod: pod["metadata"]["name"] != active, cordoned=[node])
 
 
+def renew(target: Target, *, cordoned: str) -> None:
+    """Let new operators run, all on other nodes."""
+    _replace(target, lambda _: True, cordoned=[cordoned])
+
+
 def _replace(target: Target, which: Callable[[Obj], bool], *, cordoned: Iterable[str]) -> None:
     """End some operators, whose successors start on none of the nodes. Raises TimeoutError."""
     nodes = tuple(cordoned)

@@ -42,5 +42,10 @@ def all_recreated_and_settled(record: Record, scene: Scene, since: float) -> flo
     return _later(all_recreated(record, scene, since), settled(record, scene, since))
 
 
+def route_is_back(record: Record, _: Scene, since: float) -> float | None:
+    """The route was gone, and is there with the shares that it had."""
+    return timeline.remade(record.routes, since)
+
+
 def _later(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else max(one, other)

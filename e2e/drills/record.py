@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
-from e2e.api import Api, Obj, Watch
+from e2e.api import Api, ApiError, Obj, Watch
 
 _PAUSE_SECONDS = 0.2
 
@@ -62,11 +63,20 @@ class Recorder:
 
     def _run(self) -> None:
         while not self._over:
-            self._watch = self._api.watch(self._path)
-            for kind, obj in self._watch:
-                with self._lock:
-                    self._seen.append(Seen(time.monotonic(), kind, obj))
+            self._follow()
             time.sleep(_PAUSE_SECONDS)  # an API server that ends watches at once must not be asked in a loop
+
+    def _follow(self) -> None:
+        """One watch, until it ends; none, where the API has no such kind now."""
+        try:
+            self._watch = self._api.watch(self._path)
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return
+        for kind, obj in self._watch:
+            with self._lock:
+                self._seen.append(Seen(time.monotonic(), kind, obj))
 
 
 def states(seen: Sequence[Seen]) -> Iterator[tuple[float, dict[str, Obj]]]:

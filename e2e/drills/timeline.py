@@ -227,6 +227,14 @@ def settled(routes: Sequence[Seen], zone: str, since: float) -> float | None:
     return at
 
 
+def remade(routes: Sequence[Seen], since: float) -> float | None:
+    """When the route was there again, for good, with the shares that it had at first; None while it is not."""
+    gone = next((event.at for event in routes if event.at >= since and event.kind == "DELETED"), None)
+    if gone is None or routes[-1].kind == "DELETED" or shares(routes[-1].obj) != shares(routes[0].obj):
+        return None
+    return next(event.at for event in routes if event.at > gone and event.kind != "DELETED")
+
+
 def returns(routes: Sequence[Seen], since: float) -> int:
     """How often the route gave traffic to a zone that had none; what it was before the event counts as the start."""
     count = 0

@@ -116,10 +116,29 @@ def test_no_drill_on_a_zone_takes_out_two_or_lets_one_flap(short: bool) -> None:
     killed = {f"{drained}-operator-killed", f"{replaced}-operator-killed"}
     assert on_purpose == {drained, replaced, *killed, f"{replaced}-stopped"}
     lost = {name: drill.limits["weight_moved_seconds"] for name, drill in found.items() if name not in on_purpose}
-    assert {name for name, seconds in lost.items() if seconds == 15} == {"zone-cut-active-operator"}
+    assert {name for name, seconds in lost.items() if seconds == 15} == {
+        "zone-cut-active-operator",
+        "zone-cut-operators-killed",
+    }
     assert all(seconds in {5, 15} for seconds in lost.values())
     assert all(found[name].stays_out_seconds > 0 and found[name].limits["returns"] == 1 for name in lost)
     assert ("zone-flapping" in found) is not short
+    assert ("zone-stopped" in found) is not short
+
+
+@pytest.mark.parametrize(
+    ("last", "back"),
+    [
+        pytest.param((6, "ADDED", 40, 60), None, id="with other shares"),
+        pytest.param((6, "ADDED", 60, 40), 6, id="as it was"),
+        pytest.param((6, "DELETED", 60, 40), None, id="gone again"),
+    ],
+)
+def test_a_route_that_was_removed_is_back_with_its_shares(last: tuple[int, str, int, int], back: int | None) -> None:
+    at, kind, a, b = last
+    seen = [Seen(0, "ADDED", route(a=60, b=40)), Seen(2, "DELETED", route(a=60, b=40)), Seen(at, kind, route(a=a, b=b))]
+    assert timeline.remade(seen, 1) == back
+    assert timeline.remade(seen[:1], 1) is None, "it never went"
 
 
 def test_a_zone_is_drained_ten_times_under_twenty_thousand_requests() -> None:
