@@ -286,7 +286,7 @@ paces = st.builds(Pace, dwell=st.integers(0, 20), way=st.integers(0, 90))
 
 
 @given(moments=moments, rhythm=paces)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whatever_is_seen_somebody_has_traffic_and_rest_writes_nothing(
     moments: list[tuple[int, Any]], rhythm: Pace
 ) -> None:
