@@ -22,7 +22,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 DOUBLE = (sys.executable, "-m", "tests.double", "serve", "tiny", "--served-model-name", "tiny")
-_TIMEOUT_SECONDS = 20.0
+_TIMEOUT_SECONDS = 60.0
+"""For a machine that is busy; what must be fast says so itself."""
 
 
 def free_port() -> int:

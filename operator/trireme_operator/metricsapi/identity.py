@@ -56,7 +56,7 @@ class Keeper:
             try:
                 found = await self.look()
             except (KubeError, NoFrontProxyError) as error:
-                self._warn("The serving certificate was not looked at", error)
+                self._warn(error, step="look")
             else:
                 await self._take(found)
             await asyncio.sleep(self._pause())
@@ -96,15 +96,17 @@ class Keeper:
             except KubeError as error:
                 if found is None:
                     raise
-                self._warn("The serving certificate was not renewed", error)
+                self._warn(error, step="renewal")
                 return Identity(found, proxy)
 
-    def _warn(self, event: str, error: Exception) -> None:
+    def _warn(self, error: Exception, *, step: str) -> None:
         """Once for each reason: it is tried every second while nothing good is served."""
         reason = _way_out(error, self._service)
         if reason != self._said:
             until = None if self.current is None else self.current.serving.ends.isoformat()
-            structlog.get_logger().warning(event, reason=reason, until=until)
+            structlog.get_logger().warning(
+                "The serving certificate stays as it is", step=step, reason=reason, until=until
+            )
         self._said = reason
 
     async def _write(self, secret: Obj, changes: dict[str, str | None]) -> None:
