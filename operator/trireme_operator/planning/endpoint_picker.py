@@ -1,7 +1,7 @@
 """Which endpoint picker chooses for which InferencePool: each pool has one of its own.
 
-A picker is told one pool's name (github.com/llm-d/llm-d-router v0.10.0, pkg/epp/server/options.go, --pool-name), so
-one that stood for two zones would send the requests of one to the groups of the other.
+A picker is told one pool's name, or one selector (github.com/llm-d/llm-d-router v0.10.0, pkg/epp/server/options.go,
+--pool-name and --endpoint-selector), so one that stood for two zones would mix up their groups.
 """
 
 from __future__ import annotations
