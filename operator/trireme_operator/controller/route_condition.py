@@ -7,7 +7,7 @@ from trireme_operator.controller.conditions import Conditions
 from trireme_operator.controller.routes import GatewayKey, gateway_keys, verdict
 from trireme_operator.controller.scope import Scope, sentence
 from trireme_operator.kube import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, INFERENCE_POOL, Obj
-from trireme_operator.planning import ClusterPlan
+from trireme_operator.planning import ClusterPlan, pickers
 from trireme_operator.rendering import wants_policy, wants_pools
 
 GATEWAY_API_TEXT = (
@@ -21,9 +21,8 @@ INFERENCE_POOL_TEXT = (
     " is picked up by itself"
 )
 _POOL_VERDICTS = ("Accepted", "ResolvedRefs")
-_POOL_REFUSED = (
-    "Gateway {gateway}: {said}; its endpoint picker must be the Service {picker} in this namespace, and the gateway one"
-    " that knows InferencePools"
+_POOL_WAY_OUT = (
+    "its endpoint picker is to be the Service {picker} of this namespace, and the gateway to know InferencePools"
 )
 
 
@@ -69,27 +68,25 @@ def _pools(scope: Scope, plan: ClusterPlan) -> tuple[bool, Reason, str] | None:
         return False, Reason.INFERENCE_POOL_MISSING, INFERENCE_POOL_TEXT
     if failed:
         return False, Reason.APPLY_FAILED, sentence(failed)
-    for zone in plan.zones:
-        said = _against(scope, scope.children.get(INFERENCE_POOL, zone.pool_name) or {})
+    for zone, picker in pickers(scope.cluster, plan.pools).items():
+        pool = plan.pools[zone]
+        said = _against(scope, scope.children.get(INFERENCE_POOL, pool) or {})
         if said:
-            return False, Reason.INFERENCE_POOL_NOT_ACCEPTED, f"InferencePool {zone.pool_name}: {said}"
+            text = f"InferencePool {pool}: {said}; {_POOL_WAY_OUT.format(picker=f'{picker.service}:{picker.port}')}"
+            return False, Reason.INFERENCE_POOL_NOT_ACCEPTED, text
     return None
 
 
 def _against(scope: Scope, pool: Obj) -> str:
-    """What a gateway of the resource says against a pool, with the way out; what others say of it is theirs."""
+    """What a gateway of the resource says against a pool; what others say of it is theirs."""
     ours = gateway_keys(scope.cluster)
     for parent in (pool.get("status") or {}).get("parents") or []:
         reference = parent.get("parentRef") or {}
         key = (str(reference.get("namespace") or scope.namespace), str(reference.get("name")))
         for item in parent.get("conditions") or []:
             if key in ours and item.get("type") in _POOL_VERDICTS and item.get("status") == "False":
-                picker = pool["spec"]["endpointPickerRef"]
-                return _POOL_REFUSED.format(
-                    gateway="/".join(key),
-                    said=f"{item.get('reason', '')}: {item.get('message', '')}".rstrip(": "),
-                    picker=f"{picker['name']}:{picker['port']['number']}",
-                )
+                said = f"{item.get('reason', '')}: {item.get('message', '')}".rstrip(": ")
+                return f"Gateway {'/'.join(key)}: {said}"
     return ""
 
 
