@@ -8,9 +8,17 @@ _TWO = [*_ONE, {"name": "b"}]
 _OF_ZONES = ("returnSeconds", "survivorFloor")
 _FIELDS = ("detectSeconds", "dwellSeconds", *_OF_ZONES)
 
+_PICKED: dict[str, Any] = _GATEWAY | {"endpointPicker": {}}
+_SAME = [{"name": "a", "endpointPickerName": "picker"}, {"name": "b", "endpointPickerName": "picker"}]
+_OTHERS = [{"name": "a", "endpointPickerName": "picker-a"}, {"name": "b"}, {"name": "c"}]
+
 BROKEN: list[tuple[str, dict[str, Any]]] = [
     *(("spec", {"zones": _ONE, "gateway": _GATEWAY, "failover": {field: 5}}) for field in _OF_ZONES),
     ("spec", {"zones": _TWO, "gateway": None, "failover": {"returnSeconds": 5}}),
+    ("spec", {"zones": _OTHERS, "gateway": _GATEWAY}),
+    ("spec", {"zones": _OTHERS, "gateway": None}),
+    ("spec", {"zones": _ONE, "gateway": _GATEWAY | {"endpointPicker": {"name": "picker"}}}),
+    ("spec.zones", {"zones": _SAME, "gateway": _PICKED}),
     (
         "spec.gateway.requestHeaders[].name",
         {"gateway": _GATEWAY | {"requestHeaders": [{"name": "Host", "value": "x"}]}},
@@ -26,6 +34,9 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ),
 ]
 GOOD: list[dict[str, Any]] = [
+    {"zones": _OTHERS, "gateway": _PICKED},
+    {"zones": None, "gateway": _GATEWAY | {"endpointPicker": {"name": "picker", "port": 9002}}},
+    {"zones": None, "gateway": _GATEWAY | {"endpointPicker": {"failureMode": "FailClose"}}},
     {"zones": _TWO, "gateway": _GATEWAY, "failover": {**dict.fromkeys(_FIELDS, 5), "replaceLostPods": "Force"}},
     {"zones": _ONE, "failover": {"detectSeconds": 5, "dwellSeconds": 5, "replaceLostPods": "Force"}},
     {"gateway": _GATEWAY | {"requestHeaders": [{"name": "X-Inference-Zone", "value": "spread over all"}]}},

@@ -33,6 +33,11 @@ _FILES = {
         "keda",
         "config/crd/bases/keda.sh_scaledobjects.yaml",
     ),
+    "InferencePool": (
+        "sigs.k8s.io/gateway-api-inference-extension",
+        "inference-extension",
+        "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml",
+    ),
     "HTTPRoute": (
         "sigs.k8s.io/gateway-api",
         "gateway-api",

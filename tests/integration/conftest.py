@@ -15,6 +15,7 @@ from tests.integration.server import (
     connected,
     envoy_gateway_crds,
     gateway_crds,
+    inference_extension_crds,
     keda_crds,
     lws_crds,
     monitoring_crds,
@@ -26,6 +27,7 @@ from trireme_operator.kube import (
     GATEWAY,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
+    INFERENCE_POOL,
     LEADER_WORKER_SET,
     POD_MONITOR,
 )
@@ -46,10 +48,9 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     async def install(plane: ControlPlane) -> None:
         async with connected(plane.kubeconfig) as hands:
             await hands.install([*our_crds(), *lws_crds(), *gateway_crds()])
-            await hands.install([*envoy_gateway_crds(), *monitoring_crds(), *keda_crds()])
-            await hands.served(
-                INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE, GATEWAY, BACKEND_TRAFFIC_POLICY, POD_MONITOR
-            )
+            await hands.install([*envoy_gateway_crds(), *monitoring_crds(), *keda_crds(), *inference_extension_crds()])
+            await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE, GATEWAY, POD_MONITOR)
+            await hands.served(BACKEND_TRAFFIC_POLICY, INFERENCE_POOL)
             await hands.allow_operator()
 
     with ControlPlane(tmp_path_factory.mktemp("plane")) as plane:

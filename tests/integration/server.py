@@ -25,6 +25,7 @@ from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
+    INFERENCE_POOL,
     LEADER_WORKER_SET,
     NETWORK_POLICY,
     POD,
@@ -56,6 +57,7 @@ _CHILDREN = (
     LEADER_WORKER_SET,
     SERVICE,
     HTTP_ROUTE,
+    INFERENCE_POOL,
     CONTROLLER_REVISION,
     SERVICE_ACCOUNT,
     POD_DISRUPTION_BUDGET,
@@ -84,6 +86,11 @@ def envoy_gateway_crds() -> list[Obj]:
     module, version = "github.com/envoyproxy/gateway", versions().binaries["envoy-gateway"]
     folder = module_dir(module, version) / "charts/gateway-helm/charts/crds/crds/generated"
     return [_load(folder / "gateway.envoyproxy.io_backendtrafficpolicies.yaml")]
+
+
+def inference_extension_crds() -> list[Obj]:
+    module, version = "sigs.k8s.io/gateway-api-inference-extension", versions().binaries["inference-extension"]
+    return [_load(module_dir(module, version) / "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml")]
 
 
 def monitoring_crds() -> list[Obj]:

@@ -14,6 +14,7 @@ from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
+    INFERENCE_POOL,
     LEADER_WORKER_SET,
     NETWORK_POLICY,
     POD_DISRUPTION_BUDGET,
@@ -35,6 +36,7 @@ COUNTS: dict[Kind, int] = {
     POD_MONITOR: 1,
     HORIZONTAL_POD_AUTOSCALER: 2,
     SCALED_OBJECT: 0,
+    INFERENCE_POOL: 2,
     BACKEND_TRAFFIC_POLICY: 1,
     HTTP_ROUTE: 1,
 }
@@ -46,6 +48,7 @@ SPEC: dict[str, Any] = {
         "parentRefs": [{"name": "edge", "namespace": "infra"}],
         "hostnames": ["llm.example.com"],
         "policy": "AggressiveRetry",
+        "endpointPicker": {"failureMode": "FailClose"},
     },
     "networkPolicy": {
         "from": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}],
@@ -93,6 +96,11 @@ EDITS: dict[Kind, list[Obj]] = {
         {"spec": {"maxReplicaCount": 9}},
         {"spec": {"triggers": [{"type": "cron", "metadata": {}}]}},
         {"spec": {"scaleTargetRef": {"name": "another"}}},
+    ],
+    INFERENCE_POOL: [
+        {"spec": {"selector": {"matchLabels": {"trireme.dev/zone": "moon"}}}},
+        {"spec": {"targetPorts": [{"number": 1}]}},
+        {"spec": {"endpointPickerRef": {"name": "another", "failureMode": "FailOpen"}}},
     ],
     BACKEND_TRAFFIC_POLICY: [{"spec": {"retry": {"numRetries": 9}}}, {"spec": {"healthCheck": {"active": None}}}],
     HTTP_ROUTE: [{"spec": {"hostnames": ["evil.example.com"]}}],
@@ -257,7 +265,7 @@ async def test_kinds_that_are_no_longer_asked_for_go_and_come_back(hands: Hands,
 
     async def gone() -> bool:
         left = {kind for kind, _ in await children(hands, served)}
-        return not left & {NETWORK_POLICY.kind, POD_MONITOR.kind, HTTP_ROUTE.kind}
+        return not left & {NETWORK_POLICY.kind, POD_MONITOR.kind, HTTP_ROUTE.kind, INFERENCE_POOL.kind}
 
     await until(gone)
     assert {key for key in before if key[0] == POD_DISRUPTION_BUDGET.kind} <= set(await children(hands, served))

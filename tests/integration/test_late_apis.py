@@ -15,13 +15,22 @@ from tests.integration.server import (
     condition,
     connected,
     gateway_crds,
+    inference_extension_crds,
     lws_crds,
     our_crds,
     running_operator,
     until,
 )
 from tests.unit.controller_samples import resource
-from trireme_operator.kube import HTTP_ROUTE, INFERENCE_CLUSTER, LEADER_WORKER_SET, SERVICE, ApiMissing, Kind
+from trireme_operator.kube import (
+    HTTP_ROUTE,
+    INFERENCE_CLUSTER,
+    INFERENCE_POOL,
+    LEADER_WORKER_SET,
+    SERVICE,
+    ApiMissing,
+    Kind,
+)
 
 NAMESPACE = "late"
 
@@ -55,7 +64,7 @@ async def test_apis_and_the_server_itself_come_and_go(late_hands: Hands, bare: t
 
     await hands.install(our_crds())
     await hands.served(INFERENCE_CLUSTER)
-    obj = resource()
+    obj = resource(gateway={"parentRefs": [{"name": "edge", "namespace": "infra"}], "endpointPicker": {}})
     obj["metadata"] = {"name": "llm", "namespace": NAMESPACE}
     await hands.create(INFERENCE_CLUSTER, obj)
     await reason("Accepted", "LeaderWorkerSetMissing")
@@ -69,6 +78,8 @@ async def test_apis_and_the_server_itself_come_and_go(late_hands: Hands, bare: t
     await made(HTTP_ROUTE, 1)
     await reason("Accepted", "Valid")
     await reason("RoutesProgrammed", "GatewayNotFound")
+
+    await pools_come_and_go(hands)
 
     # A kind that came late is watched as well: its objects are repaired.
     await hands.delete(LEADER_WORKER_SET, NAMESPACE, "llm-zone-a")
@@ -91,6 +102,21 @@ async def test_apis_and_the_server_itself_come_and_go(late_hands: Hands, bare: t
     await hands.delete(LEADER_WORKER_SET, NAMESPACE, "llm-zone-a")
     await made(LEADER_WORKER_SET, 2)
     assert operator.running
+
+
+async def pools_come_and_go(hands: Hands) -> None:
+    """What the route leads to follows what the API server serves."""
+    await until(partial(leads_to, hands, "Service"), seconds=30)
+    await hands.install(inference_extension_crds())
+    await until_made(hands, INFERENCE_POOL, 2)
+    await until(partial(leads_to, hands, "InferencePool"), seconds=30)
+    await hands.uninstall(inference_extension_crds())
+    await until(partial(leads_to, hands, "Service"), seconds=30)
+
+
+async def leads_to(hands: Hands, kind: str) -> bool:
+    (route,) = await hands.api.list(HTTP_ROUTE, NAMESPACE)
+    return {ref["kind"] for ref in route["spec"]["rules"][0]["backendRefs"]} == {kind}
 
 
 async def until_reason(hands: Hands, kind: str, wanted: str) -> None:

@@ -21,6 +21,7 @@ from tests.integration.server import (
     connected,
     envoy_gateway_crds,
     gateway_crds,
+    inference_extension_crds,
     keda_crds,
     lws_crds,
     monitoring_crds,
@@ -38,6 +39,7 @@ from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
+    INFERENCE_POOL,
     LEADER_WORKER_SET,
     POD_MONITOR,
     SCALED_OBJECT,
@@ -83,8 +85,9 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     async def install(plane: ControlPlane) -> None:
         async with connected(plane.kubeconfig) as hands:
             await hands.install([*our_crds(), *lws_crds(), *gateway_crds()])
-            await hands.install([*envoy_gateway_crds(), *monitoring_crds(), *keda_crds()])
+            await hands.install([*envoy_gateway_crds(), *monitoring_crds(), *keda_crds(), *inference_extension_crds()])
             await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, POD_MONITOR)
+            await hands.served(INFERENCE_POOL)
             await hands.allow_operator()
             await hands.namespace("rights")
             config = {"data": {"config.json": json.dumps(CONFIG)}}
@@ -124,7 +127,11 @@ def manifest(name: str) -> Obj:
             "metrics": {"cpu": 70},
             "source": "KEDA" if name.startswith(BY_KEDA) else "Auto",
         },
-        gateway={"parentRefs": [{"name": "edge", "namespace": "infra"}], "policy": "Careful"},
+        gateway={
+            "parentRefs": [{"name": "edge", "namespace": "infra"}],
+            "policy": "Careful",
+            "endpointPicker": {},
+        },
     )
     obj["metadata"] = {"name": name, "namespace": "rights"}
     return obj

@@ -20,6 +20,7 @@ from trireme_operator.kube import (
     BACKEND_TRAFFIC_POLICY,
     HORIZONTAL_POD_AUTOSCALER,
     INFERENCE_CLUSTER,
+    INFERENCE_POOL,
     LEADER_WORKER_SET,
     NETWORK_POLICY,
     POD_MONITOR,
@@ -265,5 +266,11 @@ def test_file_keeps_what_was_not_measured_again_and_says_what_never_was(tmp_path
 
 
 def test_kinds_of_the_scenario_are_what_the_operator_makes() -> None:
-    opt_in = {BACKEND_TRAFFIC_POLICY, HORIZONTAL_POD_AUTOSCALER, NETWORK_POLICY, SCALED_OBJECT}
+    opt_in = {
+        BACKEND_TRAFFIC_POLICY,
+        HORIZONTAL_POD_AUTOSCALER,
+        INFERENCE_POOL,
+        NETWORK_POLICY,
+        SCALED_OBJECT,
+    }
     assert set(CHILDREN) == set(CHILD_KINDS) - opt_in - {POD_MONITOR}, "the last one needs an API"

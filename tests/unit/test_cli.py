@@ -212,6 +212,16 @@ def test_plan_shows_what_the_groups_follow_and_the_reserve_for_the_loss_of_a_zon
     assert "if zone a is lost, with 66.6 % of the traffic: 1 groups are left at the start, 1 are needed" in shown
 
 
+def test_plan_names_pools_and_their_pickers(file: Any) -> None:
+    picked = {"parentRefs": [{"name": "edge"}], "endpointPicker": {}}
+    document = raw("llm", zones=[{"name": "a"}, {"name": "b", "endpointPickerName": "mine"}], gateway=picked)
+    (plan,) = json.loads(RUN.invoke(app, ["plan", file(document), "-o", "json"]).stdout)
+    assert plan["objects"]["InferencePool"] == ["llm-a", "llm-b"]
+    pickers = [(each["inferencePool"], each["service"], each["port"]) for each in plan["endpointPickers"]]
+    assert pickers == [("llm-a", "llm-a-epp", 9002), ("llm-b", "mine", 9002)]
+    assert "endpoint picker of InferencePool llm-b: mine." in RUN.invoke(app, ["plan", file(document)]).stdout
+
+
 def test_plan_names_the_objects_of_keda(file: Any) -> None:
     scaling = {"maxReplicas": 4, "source": "KEDA", "keda": {"serverAddress": "http://prometheus:9090"}}
     document = raw("llm", zones=zones("a"), autoscaling=scaling)

@@ -108,7 +108,7 @@ async def test_each_right_is_missed_by_a_resource_that_uses_it(right: Right) -> 
         model={"source": "hf://a/b", "config": {"configMap": "dimensions"}},
         networkPolicy={"from": [{"podSelector": {}}]},
         autoscaling={"maxReplicas": 2, "source": "KEDA" if right.group == SCALED_OBJECT.group else "Auto"},
-        gateway={"parentRefs": [{"name": "edge"}], "policy": "Careful"},
+        gateway={"parentRefs": [{"name": "edge"}], "policy": "Careful", "endpointPicker": {}},
     )
     assert looked.missing(using).rights == (right,)
     assert str(right) in str(looked.missing(using))

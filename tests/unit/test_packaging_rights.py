@@ -19,6 +19,7 @@ from tests.integration.server import (
     connected,
     envoy_gateway_crds,
     gateway_crds,
+    inference_extension_crds,
     lws_crds,
     monitoring_crds,
     our_crds,
@@ -34,6 +35,7 @@ from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
+    INFERENCE_POOL,
     LEADER_WORKER_SET,
     NETWORK_POLICY,
     POD_DISRUPTION_BUDGET,
@@ -58,6 +60,7 @@ CHILDREN = {
     POD_MONITOR: 1,
     HORIZONTAL_POD_AUTOSCALER: 2,
     BACKEND_TRAFFIC_POLICY: 1,
+    INFERENCE_POOL: 2,
     HTTP_ROUTE: 1,
 }
 """How many of each kind the sample with two autoscaled zones, a route and a NetworkPolicy needs."""
@@ -73,6 +76,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 async def _install_crds(plane: ControlPlane) -> None:
     async with connected(plane.kubeconfig) as hands:
         await hands.install([*our_crds(), *lws_crds(), *gateway_crds(), *envoy_gateway_crds(), *monitoring_crds()])
+        await hands.install(inference_extension_crds())
         await hands.namespace(chart.NAMESPACE)
 
 
@@ -89,7 +93,7 @@ def sample(namespace: str) -> dict[str, Any]:
     obj["metadata"]["namespace"] = namespace
     obj["spec"]["model"]["config"] = {"configMap": "smollm2"}
     obj["spec"]["autoscaling"] = {"maxReplicas": 2, "metrics": {"cpu": 70}}
-    obj["spec"]["gateway"]["policy"] = "Careful"
+    obj["spec"]["gateway"] |= {"policy": "Careful", "endpointPicker": {}}
     obj["spec"]["networkPolicy"] = {"from": [{"podSelector": {}}]}
     return obj
 

@@ -41,6 +41,10 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 - apiGroups: [gateway.envoyproxy.io]
   resources: [backendtrafficpolicies]
   verbs: [get, list, watch, create, patch, delete]
+# What the route leads to where endpoint pickers choose among groups: spec.gateway.endpointPicker.
+- apiGroups: [inference.networking.k8s.io]
+  resources: [inferencepools]
+  verbs: [get, list, watch, create, patch, delete]
 # The autoscalers of zones. They write a number of groups with rights of their own.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]

@@ -105,6 +105,11 @@ class Reason(StrEnum):
     """Another resource has an older route with the same host name and path; it gets the requests."""
     POLICY_NOT_ACCEPTED = "PolicyNotAccepted"
     """Envoy Gateway refused the BackendTrafficPolicy of ``spec.gateway.policy``; the message is its own."""
+    INFERENCE_POOL_MISSING = "InferencePoolMissing"
+    """``spec.gateway.endpointPicker`` is set and the InferencePool API is not installed in the cluster: the route leads
+    to the zones' Services."""
+    INFERENCE_POOL_NOT_ACCEPTED = "InferencePoolNotAccepted"
+    """The gateway refused an InferencePool, or does not find its endpoint picker; the message is its own."""
     GATEWAY_NOT_FOUND = "GatewayNotFound"
     """A Gateway of ``spec.gateway.parentRefs`` does not exist."""
     GATEWAY_NOT_PROGRAMMED = "GatewayNotProgrammed"

@@ -19,6 +19,7 @@ from trireme_operator.api.base import (
     ShortText,
     map_by,
 )
+from trireme_operator.api.endpoint_picker import EndpointPicker
 
 
 class ParentReference(Model):
@@ -98,3 +99,8 @@ class Gateway(Model):
     whose group answered 502, 503 or 504, before the answer began: a prompt may run twice. `Off` (the default): nothing.
     Choose it when the resource is made: on a route that is there a change acts after 15 seconds, in which new routes of
     the same Gateway fail. Where a NetworkPolicy guards the pods, `networkPolicy.monitoring` must name the gateway."""
+
+    endpoint_picker: EndpointPicker | None = None
+    """Leave the choice among the groups of a zone to endpoint pickers that you run (Gateway API Inference Extension):
+    the route then leads to one InferencePool a zone instead of to the zones' Services, with the same weights. Absent:
+    the gateway chooses. While the InferencePool API is not installed, the route leads to the Services."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from trireme_operator.api import (
+    rules_endpoint_picker,
     rules_failover,
     rules_gateway,
     rules_health,
@@ -45,6 +46,7 @@ def _limit_rule(name: str) -> Rule:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    *rules_endpoint_picker.RULES,
     *rules_failover.RULES,
     *rules_gateway.RULES,
     *rules_health.RULES,

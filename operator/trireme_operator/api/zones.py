@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from trireme_operator.api.base import LABEL_VALUE_PATTERN, UNSTORED_DEFAULT, Model
+from trireme_operator.api.endpoint_picker import ServiceName
 
 
 class ZoneState(StrEnum):
@@ -44,3 +45,8 @@ class Zone(Model):
     another zone can take them or not, and its groups are ended; what runs is finished first, for as long as a pod's
     grace period. Nothing else of the zone changes, and `Active` brings the groups back. `trireme drain` asks for the
     same without an edit; of two wishes the stricter counts."""
+
+    endpoint_picker_name: ServiceName | None = None
+    """With `gateway.endpointPicker`: the Service of the endpoint picker for the zone's InferencePool, in the resource's
+    namespace; each pool has one of its own. Default: the pool's name, which is that of the zone's LeaderWorkerSet, with
+    `-epp` behind it."""

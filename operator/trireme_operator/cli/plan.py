@@ -21,6 +21,7 @@ from trireme_operator.planning import (
     PodRanks,
     Regime,
     ZonePlan,
+    pickers,
     pod_ranks,
     revision_name,
     source_of_metrics,
@@ -93,6 +94,7 @@ def data(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, Any]:
         "autoscaling": plan_scaling.data(cluster, planned),
         "groups": groups,
         "zones": [_zone(planned, zone) for zone in planned.zones],
+        "endpointPickers": _pickers(cluster, planned),
         "objects": _objects(cluster, planned),
     }
 
@@ -147,9 +149,18 @@ def _objects(cluster: InferenceCluster, planned: ClusterPlan) -> dict[str, list[
         "LeaderWorkerSet": [zone.lws_name for zone in planned.zones if zone.regime is not Regime.HELD],
         _autoscaler_kind(cluster): [zone.lws_name for zone in planned.zones if zone.regime is Regime.AUTOSCALED],
         "Service": [*services, planned.service_name],
+        "InferencePool": list(planned.pools.values()) if pickers(cluster, planned.pools) else [],
+        "HTTPRoute": [planned.route_name] if cluster.spec.gateway is not None else [],
     }
-    objects = {kind: found for kind, found in objects.items() if found}
-    return objects | ({"HTTPRoute": [planned.route_name]} if cluster.spec.gateway is not None else {})
+    return {kind: found for kind, found in objects.items() if found}
+
+
+def _pickers(cluster: InferenceCluster, planned: ClusterPlan) -> list[dict[str, Any]]:
+    """Who is to choose among the groups of each InferencePool."""
+    return [
+        {"inferencePool": planned.pools[zone], "service": picker.service, "port": picker.port}
+        for zone, picker in pickers(cluster, planned.pools).items()
+    ]
 
 
 def _autoscaler_kind(cluster: InferenceCluster) -> str:
@@ -179,6 +190,9 @@ def _table(console: Console, cluster: InferenceCluster, planned: ClusterPlan) ->
         cells = (zone["name"] or "any", _range(zone), str(zone["weight"]), share)
         zones.add_row(*cells, zone["leaderWorkerSet"], zone["service"])
     console.print(zones)
+    for picker in shown["endpointPickers"]:
+        where = f"{picker['service']}.{planned.namespace}.svc:{picker['port']}"
+        console.print(f"endpoint picker of InferencePool {picker['inferencePool']}: {where}", markup=False)
     objects = Table("kind", "names", title="objects", title_justify="left")
     for kind, names in shown["objects"].items():
         objects.add_row(kind, ", ".join(names))

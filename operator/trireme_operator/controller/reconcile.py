@@ -34,10 +34,12 @@ from trireme_operator.controller.status import ZoneView, compute, compute_invali
 from trireme_operator.controller.store import Store
 from trireme_operator.controller.traffic import Ears, facts, live_traffic, made_at, marks_change
 from trireme_operator.controller.unpermitted import unpermitted, unseen
+from trireme_operator.controller.way_in import ensure_way_in
 from trireme_operator.controller.zone_runs import rolling_out
 from trireme_operator.kube import (
     BACKEND_TRAFFIC_POLICY,
     HTTP_ROUTE,
+    INFERENCE_POOL,
     LEADER_WORKER_SET,
     NETWORK_POLICY,
     POD,
@@ -82,7 +84,6 @@ TellFn = Callable[[Obj, Obj], None]
 
 
 _KINDS = {kind.kind: kind for kind in CHILD_KINDS}
-_OF_ROUTE = frozenset({BACKEND_TRAFFIC_POLICY.kind, HTTP_ROUTE.kind})
 
 
 class Reconciler:
@@ -231,18 +232,10 @@ class Reconciler:
             for zone in wanted.zones:
                 group.create_task(_ensure_groups(scope, course, zone, template, now=now))
             weighed = {view.plan.name: view.weight for view in zones}
-            beside = rendering.beside_groups(scope.cluster, wanted, self._settings, weighed)
-            group.create_task(_ensure_route(scope, [each for each in beside if each["kind"] in _OF_ROUTE]))
-            for rendered in beside:
-                if rendered["kind"] not in _OF_ROUTE:
-                    group.create_task(ensure(scope, _KINDS[rendered["kind"]], rendered))
+            group.create_task(ensure_way_in(scope, wanted, weighed))
+            for rendered in rendering.beside_groups(scope.cluster, wanted, self._settings):
+                group.create_task(ensure(scope, _KINDS[rendered["kind"]], rendered))
         return template
-
-
-async def _ensure_route(scope: Scope, rendered: Sequence[Obj]) -> None:
-    """The policy first: one that comes after its route acts much later."""
-    for each in rendered:
-        await ensure(scope, _KINDS[each["kind"]], each)
 
 
 async def _ensure_groups(scope: Scope, course: Course, zone: ZonePlan, template: Template | None, *, now: int) -> None:
@@ -292,6 +285,8 @@ async def _prune(scope: Scope, wanted: ClusterPlan) -> None:
         await prune(scope, POD_DISRUPTION_BUDGET, sets)
         await prune(scope, NETWORK_POLICY, sets if scope.cluster.spec.network_policy else frozenset())
         await prune(scope, SERVICE, frozenset(services))
+        pools = (zone.pool_name for zone in wanted.zones if rendering.wants_pools(scope.cluster))
+        await prune(scope, INFERENCE_POOL, frozenset(pools))
     monitored = scope.cluster.spec.monitoring.pod_monitor is not PodMonitorMode.NEVER
     await prune(scope, POD_MONITOR, frozenset({wanted.pod_monitor_name} if monitored else ()))
     await prune(scope, SERVICE_ACCOUNT, frozenset({wanted.service_account_name}))

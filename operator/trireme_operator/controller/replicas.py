@@ -9,7 +9,7 @@ from trireme_operator import rendering
 from trireme_operator.api.labels import FIELD_MANAGER_REPLICAS
 from trireme_operator.controller.autoscaling import by_keda, keda_name, live_autoscaler
 from trireme_operator.controller.children import ensure, prune
-from trireme_operator.controller.routes import is_taken_up, weight_of
+from trireme_operator.controller.routes import is_taken_up, weights_in
 from trireme_operator.controller.scope import ChildError, Scope
 from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
@@ -123,7 +123,7 @@ def _is_drained(scope: Scope, wanted: ClusterPlan, zone: ZonePlan) -> bool:
     if HTTP_ROUTE in scope.children.refused:
         return False
     route = scope.children.get(HTTP_ROUTE, wanted.route_name)
-    return route is None or (weight_of(route, zone.service_name) == 0 and is_taken_up(route))
+    return route is None or (weights_in(route, [zone]).get(zone.name, 0) == 0 and is_taken_up(route))
 
 
 def _replicas(live: Obj | None) -> int | None:

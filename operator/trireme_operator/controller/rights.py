@@ -26,6 +26,7 @@ from trireme_operator.kube import (
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INFERENCE_CLUSTER,
+    INFERENCE_POOL,
     NETWORK_POLICY,
     POD,
     POD_MONITOR,
@@ -138,6 +139,8 @@ class Rights:
         unused = set() if spec.get("gateway") else {HTTP_ROUTE, GATEWAY}
         if (spec.get("gateway") or {}).get("policy") in {None, GatewayPolicy.OFF}:
             unused.add(BACKEND_TRAFFIC_POLICY)
+        if (spec.get("gateway") or {}).get("endpointPicker") is None:
+            unused.add(INFERENCE_POOL)
         if not spec.get("autoscaling"):
             unused |= {HORIZONTAL_POD_AUTOSCALER, API_SERVICE}
         if (spec.get("autoscaling") or {}).get("source") != MetricsSource.KEDA:

@@ -4,15 +4,25 @@ from collections.abc import Mapping
 
 from trireme_operator.api import ConditionType, Reason
 from trireme_operator.controller.conditions import Conditions
-from trireme_operator.controller.routes import GatewayKey, verdict
+from trireme_operator.controller.routes import GatewayKey, gateway_keys, verdict
 from trireme_operator.controller.scope import Scope, sentence
-from trireme_operator.kube import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, Obj
-from trireme_operator.planning import ClusterPlan
-from trireme_operator.rendering import wants_policy
+from trireme_operator.kube import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, INFERENCE_POOL, Obj
+from trireme_operator.planning import ClusterPlan, pickers
+from trireme_operator.rendering import wants_policy, wants_pools
 
 GATEWAY_API_TEXT = (
     "The Gateway API is not installed: install its CRDs (1.6 or newer) and a gateway controller, or remove "
     "spec.gateway; it is picked up by itself"
+)
+
+INFERENCE_POOL_TEXT = (
+    "The InferencePool API is not installed, so the route leads to the Services of the zones and the gateway chooses:"
+    " install the CRDs of the Gateway API Inference Extension (1.0 or newer), or remove spec.gateway.endpointPicker; it"
+    " is picked up by itself"
+)
+_POOL_VERDICTS = ("Accepted", "ResolvedRefs")
+_POOL_WAY_OUT = (
+    "its endpoint picker is to be the Service {picker} of this namespace, and the gateway to know InferencePools"
 )
 
 
@@ -36,7 +46,7 @@ def say_routes(
         if programmed and scope.rival is not None:
             programmed, reason, text = False, Reason.HOSTNAME_CONFLICT, _rivalry(scope.rival)
         elif programmed:
-            programmed, reason, text = _policy(scope, plan, text)
+            programmed, reason, text = _pools(scope, plan) or _policy(scope, plan, text)
         say = conditions.true if programmed else conditions.false
         say(ConditionType.ROUTES_PROGRAMMED, reason, text)
 
@@ -47,6 +57,37 @@ def _rivalry(rival: str) -> str:
         " their requests; change hostnames or paths of spec.gateway in one of them, or name another listener in"
         " parentRefs[].sectionName"
     )
+
+
+def _pools(scope: Scope, plan: ClusterPlan) -> tuple[bool, Reason, str] | None:
+    """What keeps endpoint pickers from choosing, or None."""
+    if not wants_pools(scope.cluster):
+        return None
+    failed = [error for error in scope.errors if error.kind == INFERENCE_POOL]
+    if INFERENCE_POOL in scope.children.missing:
+        return False, Reason.INFERENCE_POOL_MISSING, INFERENCE_POOL_TEXT
+    if failed:
+        return False, Reason.APPLY_FAILED, sentence(failed)
+    for zone, picker in pickers(scope.cluster, plan.pools).items():
+        pool = plan.pools[zone]
+        said = _against(scope, scope.children.get(INFERENCE_POOL, pool) or {})
+        if said:
+            text = f"InferencePool {pool}: {said}; {_POOL_WAY_OUT.format(picker=f'{picker.service}:{picker.port}')}"
+            return False, Reason.INFERENCE_POOL_NOT_ACCEPTED, text
+    return None
+
+
+def _against(scope: Scope, pool: Obj) -> str:
+    """What a gateway of the resource says against a pool; what others say of it is theirs."""
+    ours = gateway_keys(scope.cluster)
+    for parent in (pool.get("status") or {}).get("parents") or []:
+        reference = parent.get("parentRef") or {}
+        key = (str(reference.get("namespace") or scope.namespace), str(reference.get("name")))
+        for item in parent.get("conditions") or []:
+            if key in ours and item.get("type") in _POOL_VERDICTS and item.get("status") == "False":
+                said = f"{item.get('reason', '')}: {item.get('message', '')}".rstrip(": ")
+                return f"Gateway {'/'.join(key)}: {said}"
+    return ""
 
 
 def _policy(scope: Scope, plan: ClusterPlan, text: str) -> tuple[bool, Reason, str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trireme_operator.api import InferenceCluster, Reason
-from trireme_operator.kube import GATEWAY, ApiMissing, Forbidden, KubeApi, NotFound, Obj
-from trireme_operator.planning import ClusterPlan
+from trireme_operator.kube import GATEWAY, INFERENCE_POOL, ApiMissing, Forbidden, KubeApi, NotFound, Obj
+from trireme_operator.planning import ClusterPlan, ZonePlan
 
 GatewayKey = tuple[str, str]
 """Namespace and name."""
@@ -36,7 +36,13 @@ _WAYS_OUT = {
         "the gateway wants a ReferenceGrant for the Services of the zones, which are in the route's own namespace: see"
         " what was changed in the route's backendRefs"
     ),
-    "BackendNotFound": "a Service of a zone is gone; it is made again by the operator, so see its log for what refuses",
+    "BackendNotFound": (
+        "a Service or InferencePool of a zone is gone; the operator makes it again, so see its log for what refuses"
+    ),
+    "InvalidKind": (
+        "this gateway knows no InferencePool, or not as one of several backends: take one that does (docs/traffic.md),"
+        " or remove spec.gateway.endpointPicker"
+    ),
 }
 """By the reasons of sigs.k8s.io/gateway-api v1.6.1, apis/v1 (RouteConditionReason)."""
 
@@ -66,7 +72,7 @@ async def read_gateways(reader: GatewayReader, cluster: InferenceCluster) -> dic
     A gateway that may not be read is left out: that costs the URL's scheme, nothing else.
     """
     found: dict[GatewayKey, Obj | None] = {}
-    for key in dict.fromkeys(_parents(cluster)):
+    for key in dict.fromkeys(gateway_keys(cluster)):
         try:
             found[key] = await reader.get(key)
         except NotFound:
@@ -129,10 +135,28 @@ def _refused(where: str, told: Sequence[Mapping[str, Any]]) -> tuple[Reason, str
     return None
 
 
-def weight_of(route: Obj, service: str) -> int:
-    """The weight that the route gives to a Service; 0 when it does not name it."""
-    backends = [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
-    return sum(int(ref.get("weight", 1)) for ref in backends if ref.get("name") == service)
+def weights_in(route: Obj, zones: Iterable[ZonePlan]) -> dict[str | None, int]:
+    """The weights that the route gives to zones, by their names; a zone that it does not name is not among them."""
+    found: dict[str | None, int] = {}
+    for zone in zones:
+        weights = [int(ref.get("weight", 1)) for ref in backends(route) if _leads_to(ref, zone)]
+        if weights:
+            found[zone.name] = sum(weights)
+    return found
+
+
+def backends(route: Obj) -> list[Obj]:
+    """The backendRefs of all rules."""
+    return [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
+
+
+def is_pool(reference: Obj) -> bool:
+    """Whether a backendRef names an InferencePool: of any other kind there are only Services."""
+    return reference.get("kind") == INFERENCE_POOL.kind
+
+
+def _leads_to(reference: Obj, zone: ZonePlan) -> bool:
+    return reference.get("name") == (zone.pool_name if is_pool(reference) else zone.service_name)
 
 
 def is_taken_up(route: Obj) -> bool:
@@ -153,7 +177,7 @@ def url(cluster: InferenceCluster, plan: ClusterPlan, gateways: Mapping[GatewayK
     gateway = cluster.spec.gateway
     if gateway is not None:
         path = gateway.paths[0]
-        for parent, key in zip(gateway.parent_refs, _parents(cluster), strict=True):
+        for parent, key in zip(gateway.parent_refs, gateway_keys(cluster), strict=True):
             live = gateways.get(key)
             listener = _listener(live or {}, parent.section_name, parent.port)
             hosts = [name for name in gateway.hostnames if not name.startswith("*")]
@@ -163,7 +187,8 @@ def url(cluster: InferenceCluster, plan: ClusterPlan, gateways: Mapping[GatewayK
     return f"http://{plan.service_name}.{plan.namespace}.svc/v1"
 
 
-def _parents(cluster: InferenceCluster) -> list[GatewayKey]:
+def gateway_keys(cluster: InferenceCluster) -> list[GatewayKey]:
+    """The gateways of the resource's route, in the order of the spec; one may come twice."""
     gateway = cluster.spec.gateway
     if gateway is None:
         return []

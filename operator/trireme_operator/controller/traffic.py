@@ -8,6 +8,7 @@ from trireme_operator.collector import Listening
 from trireme_operator.controller.causes import is_ready
 from trireme_operator.controller.claims import NOT_YET
 from trireme_operator.controller.groups import Group
+from trireme_operator.controller.routes import weights_in
 from trireme_operator.controller.scope import Scope
 from trireme_operator.controller.times import seconds
 from trireme_operator.kube import HTTP_ROUTE, Obj
@@ -20,9 +21,7 @@ def live_traffic(scope: Scope, wanted: ClusterPlan) -> LiveTraffic | None:
     route = scope.children.get(HTTP_ROUTE, wanted.route_name)
     if route is None:
         return None
-    by_service = {zone.service_name: zone.name for zone in wanted.zones}
-    backends = [ref for rule in route["spec"].get("rules") or [] for ref in rule.get("backendRefs") or []]
-    weights = {by_service[ref["name"]]: int(ref.get("weight", 1)) for ref in backends if ref.get("name") in by_service}
+    weights = weights_in(route, wanted.zones)
     return LiveTraffic(weights, decode((route["metadata"].get("annotations") or {}).get(ANNOTATION_TRAFFIC)))
 
 

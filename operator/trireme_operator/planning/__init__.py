@@ -27,6 +27,7 @@ from trireme_operator.planning.drain import (
     unknown_drains,
     with_drains,
 )
+from trireme_operator.planning.endpoint_picker import Picker, pickers
 from trireme_operator.planning.engine_settings import EngineSetting, engine_settings
 from trireme_operator.planning.floor import with_survivor_floor
 from trireme_operator.planning.geometry import GroupGeometry, geometry
@@ -77,6 +78,7 @@ __all__ = [
     "ModelFit",
     "Pace",
     "Permit",
+    "Picker",
     "PodRanks",
     "PreflightPlan",
     "Proof",
@@ -118,6 +120,7 @@ __all__ = [
     "names",
     "pace",
     "permit",
+    "pickers",
     "plan",
     "pod_ranks",
     "preflight",

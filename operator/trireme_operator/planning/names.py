@@ -43,6 +43,11 @@ def zone_service_name(cluster: str, zone: str | None) -> str:
     return f"{lws_name(cluster, zone)}-{_HTTP}"
 
 
+def picker_name(pool: str) -> str:
+    """The Service of a pool's endpoint picker where none is named: how the charts of the extension call it."""
+    return f"{pool}-epp"
+
+
 def route_name(cluster: str) -> str:
     """The HTTPRoute."""
     return cluster

@@ -9,6 +9,7 @@ from trireme_operator.api import InferenceCluster, InvalidResource, Violation
 from trireme_operator.api.autoscaling import Autoscaling
 from trireme_operator.api.zones import Zone, ZoneState
 from trireme_operator.planning import names
+from trireme_operator.planning.endpoint_picker import pickers
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.restarts import RestartPolicy, restart_policy
 
@@ -63,6 +64,11 @@ class ZonePlan:
         return replace(self, floor=groups)
 
     @property
+    def pool_name(self) -> str:
+        """The zone's InferencePool: called like its groups."""
+        return self.lws_name
+
+    @property
     def base(self) -> int:
         """Ready groups that the zone's whole weight takes: more of them, by an autoscaler, take no more traffic."""
         return self.replicas if self.min_replicas is None else self.min_replicas
@@ -87,6 +93,11 @@ class ClusterPlan:
         """Whether the resource names its zones."""
         return self.zones[0].name is not None
 
+    @property
+    def pools(self) -> dict[str | None, str]:
+        """What the InferencePools are called, by the names of zones."""
+        return {zone.name: zone.pool_name for zone in self.zones}
+
 
 def plan(cluster: InferenceCluster) -> ClusterPlan:
     """The plan of a resource: the same for the same spec, whatever the cluster looks like.
@@ -102,7 +113,7 @@ def plan(cluster: InferenceCluster) -> ClusterPlan:
         planned = tuple(_zone(name, zone, cluster.spec.autoscaling) for zone in zones)
     shape = geometry(cluster)
     _check_scheduling(cluster, shape)
-    return ClusterPlan(
+    found = ClusterPlan(
         name=name,
         namespace=cluster.metadata.namespace,
         geometry=shape,
@@ -113,6 +124,8 @@ def plan(cluster: InferenceCluster) -> ClusterPlan:
         pod_monitor_name=names.pod_monitor_name(name),
         restarts=restart_policy(cluster.spec.restarts),
     )
+    pickers(cluster, found.pools)  # whether each pool has one of its own
+    return found
 
 
 def _check_scheduling(cluster: InferenceCluster, shape: GroupGeometry) -> None:

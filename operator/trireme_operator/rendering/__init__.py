@@ -5,6 +5,7 @@ from __future__ import annotations
 from trireme_operator.rendering.backend_traffic_policy import backend_traffic_policy, wants_policy
 from trireme_operator.rendering.children import autoscaler, beside_groups, children
 from trireme_operator.rendering.http_route import http_route
+from trireme_operator.rendering.inference_pool import inference_pools, wants_pools
 from trireme_operator.rendering.leader_worker_set import (
     controller_revision,
     leader_worker_set,
@@ -29,6 +30,7 @@ __all__ = [
     "children",
     "controller_revision",
     "http_route",
+    "inference_pools",
     "leader_worker_set",
     "lws_replicas",
     "network_policy",
@@ -40,5 +42,6 @@ __all__ = [
     "stamp",
     "unplace",
     "wants_policy",
+    "wants_pools",
     "zone_service",
 ]

@@ -10,6 +10,7 @@ from trireme_operator.planning import ClusterPlan, Regime, ZonePlan, ZoneWeight,
 from trireme_operator.rendering.backend_traffic_policy import backend_traffic_policy
 from trireme_operator.rendering.horizontal_pod_autoscaler import horizontal_pod_autoscaler
 from trireme_operator.rendering.http_route import http_route
+from trireme_operator.rendering.inference_pool import inference_pools, wants_pools
 from trireme_operator.rendering.leader_worker_set import (
     controller_revision,
     leader_worker_set,
@@ -46,7 +47,7 @@ def children(
             found.append(lws_replicas(cluster, zone))
         if zone.regime is Regime.AUTOSCALED:
             found.append(autoscaler(cluster, plan, zone))
-    return [*found, *beside_groups(cluster, plan, settings, weights)]
+    return [*found, *beside_groups(cluster, plan, settings), *way_in(cluster, plan, weights)]
 
 
 def autoscaler(cluster: InferenceCluster, plan: ClusterPlan, zone: ZonePlan) -> Obj:
@@ -61,10 +62,8 @@ def autoscaler(cluster: InferenceCluster, plan: ClusterPlan, zone: ZonePlan) -> 
     return (scaled_object if by_keda else horizontal_pod_autoscaler)(cluster, plan, zone)
 
 
-def beside_groups(
-    cluster: InferenceCluster, plan: ClusterPlan, settings: Settings, weights: Mapping[str | None, ZoneWeight]
-) -> list[Obj]:
-    """The children that no group waits for; the route is the last one, behind what it must not be without."""
+def beside_groups(cluster: InferenceCluster, plan: ClusterPlan, settings: Settings) -> list[Obj]:
+    """The children that no group waits for, without those of the gateway."""
     found = [service(cluster, plan)]
     for zone in plan.zones:
         found.append(pod_disruption_budget(cluster, zone))
@@ -76,9 +75,13 @@ def beside_groups(
     monitor = pod_monitor(cluster, plan)
     if monitor is not None:
         found.append(monitor)
-    policy = backend_traffic_policy(cluster, plan)
-    if policy is not None:
-        found.append(policy)
-    if cluster.spec.gateway is not None:
-        found.append(http_route(cluster, plan, weights))
     return found
+
+
+def way_in(cluster: InferenceCluster, plan: ClusterPlan, weights: Mapping[str | None, ZoneWeight]) -> list[Obj]:
+    """What the gateway goes by, where all that it may ask for is there; the route behind what it leads to."""
+    if cluster.spec.gateway is None:
+        return []
+    policy = backend_traffic_policy(cluster, plan)
+    route = http_route(cluster, plan, weights, to_pools=wants_pools(cluster))
+    return [*inference_pools(cluster, plan), *([] if policy is None else [policy]), route]

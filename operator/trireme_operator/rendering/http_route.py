@@ -10,14 +10,20 @@ from collections.abc import Mapping
 from trireme_operator.api import InferenceCluster
 from trireme_operator.api.gateway import Gateway, Timeouts
 from trireme_operator.api.labels import ANNOTATION_TRAFFIC
-from trireme_operator.planning import ClusterPlan, ZoneWeight
+from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight
 from trireme_operator.planning.pace import encode
 from trireme_operator.rendering.metadata import Obj, metadata, stamp
 from trireme_operator.rendering.services import PORT
 
 
-def http_route(cluster: InferenceCluster, plan: ClusterPlan, weights: Mapping[str | None, ZoneWeight]) -> Obj:
-    """The route of a resource with a gateway.
+def http_route(
+    cluster: InferenceCluster,
+    plan: ClusterPlan,
+    weights: Mapping[str | None, ZoneWeight],
+    *,
+    to_pools: bool = False,
+) -> Obj:
+    """The route of a resource with a gateway: to the zones' Services, or to their InferencePools.
 
     Raises:
         ValueError: the resource has none; then there is no route.
@@ -30,7 +36,7 @@ def http_route(cluster: InferenceCluster, plan: ClusterPlan, weights: Mapping[st
     rule = {
         "matches": [{"path": {"type": "PathPrefix", "value": path}} for path in gateway.paths],
         "backendRefs": [
-            {"name": zone.service_name, "port": PORT, "weight": weights[zone.name].weight} for zone in plan.zones
+            {**_backend(zone, to_pools=to_pools), "weight": weights[zone.name].weight} for zone in plan.zones
         ],
         "timeouts": _timeouts(gateway),
         **_filters(gateway),
@@ -48,6 +54,13 @@ def http_route(cluster: InferenceCluster, plan: ClusterPlan, weights: Mapping[st
             },
         }
     )
+
+
+def _backend(zone: ZonePlan, *, to_pools: bool) -> Obj:
+    """A pool brings its ports along: sigs.k8s.io/gateway-api-inference-extension v1.6.0, conformance/resources."""
+    if to_pools:
+        return {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": zone.pool_name}
+    return {"name": zone.service_name, "port": PORT}
 
 
 def _timeouts(gateway: Gateway) -> Obj:

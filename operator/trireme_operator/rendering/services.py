@@ -39,16 +39,21 @@ def zone_service(cluster: InferenceCluster, plan: ClusterPlan, zone: ZonePlan) -
     )
 
 
+def pods_in_rotation(cluster: InferenceCluster, zone: str | None) -> dict[str, str]:
+    """The labels of the pods that may get requests, when they are ready: of one zone, or of all."""
+    selector = {LABEL_CLUSTER: cluster.metadata.name, LABEL_ROTATION: ROTATION_IN}
+    return selector | ({LABEL_ZONE: zone} if zone is not None else {})
+
+
 def _annotations(wanted: Service) -> dict[str, str]:
     profile = {} if wanted.profile is None else PROFILES[wanted.profile]
     return {**profile, **{item.name: item.value for item in wanted.annotations}}
 
 
 def _spec(cluster: InferenceCluster, kind: str, *, zone: str | None) -> Obj:
-    selector = {LABEL_CLUSTER: cluster.metadata.name, LABEL_ROTATION: ROTATION_IN}
     return {
         "type": kind,
-        "selector": selector | ({LABEL_ZONE: zone} if zone is not None else {}),
+        "selector": pods_in_rotation(cluster, zone),
         "ports": [{"name": "http", "port": PORT, "targetPort": "http", "protocol": "TCP"}],
     }
 
