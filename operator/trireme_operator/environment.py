@@ -36,7 +36,7 @@ def taints(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     found = tuple(key.strip() for key in environ.get(name, "").split(",") if key.strip())
     for key in found:
         if not re.fullmatch(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", key):
-            raise ConfigurationError(f"{name} has {key!r}: use keys of taints with commas between them, or none")
+            raise ConfigurationError(f"{name} is {key!r}: use keys of taints with commas between them, or none")
     return found
 
 

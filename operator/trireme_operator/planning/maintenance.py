@@ -138,7 +138,7 @@ def _of_zone(zone: ZoneMembers) -> Upkeep:
         return Upkeep()
     others = [member for member in zone.members if member is not chosen]
     serving = sum(member.ready for member in others)
-    least = max(1, zone.needed - 1) if chosen.out else len(others)
+    least = min(max(1, zone.needed - 1), len(others)) if chosen.out else len(others)
     if serving >= least:
         return _out(chosen, chosen.notice)
     return _stays(chosen, chosen.notice, f"{serving} of the {len(others)} other groups of the zone serve")
