@@ -215,7 +215,7 @@ async def gone(scene: Scene, group: int) -> bool:
     """No kubelet ends the pod that was evicted."""
     path = POD.path(scene.namespace, scene.name(group))
     with contextlib.suppress(NotFound):
-        await scene.hands.api._call("DELETE", POD, path, query={"gracePeriodSeconds": "0"}, is_object=False)
+        await scene.hands.api._call("DELETE", POD, path, query={"gracePeriodSeconds": "0"}, is_object=True)
         return False
     return True
 

@@ -129,9 +129,9 @@ async def test_a_list_tells_of_all_and_forgets_what_it_does_not_show(watched: Wa
     kube = FakeKube()
     watched.see(node("n0", cordoned=True))
     kube.add(NODE, node(cordoned=True))
-    assert not watched.nodes.known
+    known = [watched.nodes.known]
     await read(kube, watched.nodes, NODES)
-    assert watched.nodes.known
+    assert [*known, watched.nodes.known] == [False, True]
     assert watched.nodes.notice("n0") is None
     assert watched.nodes.notice("n1") == Notice("n1")
     assert watched.woken == [KEY, KEY], "by the node, and because nothing was decided before"

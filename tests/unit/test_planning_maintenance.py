@@ -88,7 +88,7 @@ def test_the_only_group_of_a_zone_leaves_when_its_traffic_has_moved() -> None:
     assert "traffic of group 0 moves" in (first.message or "")
     assert decide(zone(GOES, share=0, begun=True), OTHER).out == set(), "a gateway has not taken it up"
     moved = decide(zone(GOES, share=0, begun=True, unreached=True), OTHER)
-    assert (moved.out, moved.hold) == ({0}, Hold.NODE_MAINTENANCE)
+    assert (moved.out, moved.hold) == (frozenset({0}), Hold.NODE_MAINTENANCE)
     assert decide(zone(OUT, share=0, begun=True, unreached=True), OTHER).out == {0}
     assert decide(zone(GOES, share=None), replace(OTHER, share=None)).out == {0}, "there is no route"
 

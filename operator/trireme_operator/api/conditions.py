@@ -69,7 +69,7 @@ class Reason(StrEnum):
     DRAIN_REFUSED = "DrainRefused"
     """A drain is asked for that the other zones could not bear; the message has the sum and the way out."""
     NODE_MAINTENANCE = "NodeMaintenance"
-    """A group is out of rotation, because one of its nodes is about to be emptied; the message says what can be done."""
+    """A group is out of rotation, because one of its nodes is about to be emptied; the message has the way out."""
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     """A zone's groups did not get ready with a new template in time; the rollout stopped, the other zones are as they
     were. The message names the zone and the cause."""
