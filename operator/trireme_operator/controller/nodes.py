@@ -10,6 +10,7 @@ Nodes come and go by `Feed`, which tells what a list or a watch said.
 
 import asyncio
 from collections.abc import Callable, Collection
+from sys import intern
 
 from trireme_operator.api.labels import LABEL_CLUSTER
 from trireme_operator.controller.queue import Key
@@ -33,7 +34,7 @@ class Places:
         metadata, node = pod["metadata"], (pod.get("spec") or {}).get("nodeName")
         cluster = (metadata.get("labels") or {}).get(LABEL_CLUSTER)
         if node and cluster:
-            self._placed[metadata["uid"]] = node, Key(metadata["namespace"], cluster)
+            self._placed[metadata["uid"]] = intern(node), Key(intern(metadata["namespace"]), intern(cluster))
         self._beyond.see(pod)
 
     def forget(self, uid: str) -> None:
