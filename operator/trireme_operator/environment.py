@@ -31,6 +31,15 @@ def namespaces(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name.strip() for name in environ.get("TRIREME_NAMESPACES", "").split(",") if name.strip())
 
 
+def taints(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Keys of taints; none for an empty text. Raises ConfigurationError."""
+    found = tuple(key.strip() for key in environ.get(name, "").split(",") if key.strip())
+    for key in found:
+        if not re.fullmatch(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", key):
+            raise ConfigurationError(f"{name} is {key!r}: use keys of taints with commas between them, or none")
+    return found
+
+
 def namespaced_name(environ: Mapping[str, str], name: str, *, empty: str) -> tuple[str, str] | None:
     """NAMESPACE/NAME; None for an empty text, which means `empty`. Raises ConfigurationError."""
     text = environ.get(name, "")

@@ -41,6 +41,7 @@ from trireme_operator.controller.leadership import Leadership
 from trireme_operator.controller.liveness import stuck
 from trireme_operator.controller.metrics import Metrics
 from trireme_operator.controller.metrics_demand import Demand
+from trireme_operator.controller.nodes import Nodes, Places
 from trireme_operator.controller.permits import Permits, PermitServer
 from trireme_operator.controller.queue import Key, KeyedQueue
 from trireme_operator.controller.reach import Reach
@@ -48,7 +49,7 @@ from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
 from trireme_operator.controller.registration import Registration
 from trireme_operator.controller.resync import resync
-from trireme_operator.controller.rights import Rights
+from trireme_operator.controller.rights import NEEDED, OF_NODES, Rights
 from trireme_operator.controller.store import KINDS, Store, Stream
 from trireme_operator.controller.traffic import Ears
 from trireme_operator.controller.workers import describe, work
@@ -56,6 +57,7 @@ from trireme_operator.environment import ConfigurationError
 from trireme_operator.kube import (
     INFERENCE_CLUSTER,
     LEADER_WORKER_SET,
+    NODE,
     Claim,
     Fence,
     FencedApi,
@@ -92,6 +94,8 @@ class Configuration:
     """The Lease to hold, and the name to hold it by; None: this process is the only one."""
     metrics_service: MetricsService | None
     """The metrics server that is registered while it is wanted; None: there is none."""
+    maintenance_taints: tuple[str, ...]
+    """Keys of taints of nodes that are about to be emptied; none: nodes are not read."""
     instance: str
     """A name for this process that no other one has, and that a restart in the same pod keeps."""
 
@@ -122,6 +126,7 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
         kubeconfig=Path(kubeconfig) if kubeconfig else None,
         claim=_claim(environ, instance),
         metrics_service=_metrics_service(environ),
+        maintenance_taints=environment.taints(environ, "TRIREME_NODE_MAINTENANCE"),
         instance=instance,
     )
 
@@ -143,7 +148,15 @@ async def serve(configuration: Configuration) -> None:
         leadership = Leadership(await _lease(configuration, metrics, connections), fence, queue, metrics)
         store = Store(_streams(configuration.namespaces), queue.add)
         collector = _collector(store, queue, metrics, connections)
-        rights = Rights(api, fence, refused, namespaces=configuration.namespaces, changed=queue.add_all)
+        nodes = _nodes(configuration, store, queue, collector)
+        rights = Rights(
+            api,
+            fence,
+            refused,
+            namespaces=configuration.namespaces,
+            changed=queue.add_all,
+            needed=NEEDED if nodes is None else (*NEEDED, *OF_NODES),
+        )
         writing = FencedApi(api, fence)
         recorder = Recorder(writing, metrics, instance=configuration.instance, now=_now)
         reconciler = Reconciler(
@@ -156,8 +169,10 @@ async def serve(configuration: Configuration) -> None:
             missing=rights.missing,
             tell=recorder.tell,
             wake=queue.add,
+            nodes=nodes,
         )
         feeds = [Feed(stream, api, store, metrics.saw) for stream in store.streams]
+        feeds += [] if nodes is None else [Feed(Stream(NODE, None), api, nodes, metrics.saw)]
         # Its thread ends with the process: stopping it takes half a second, for nothing.
         start_http_server(configuration.metrics_port, registry=metrics.registry)
         stopping = asyncio.Event()
@@ -230,6 +245,14 @@ def _collector(store: Store, queue: KeyedQueue, metrics: Metrics, connections: A
     store.pods = collector
     metrics.watch(collector)
     return collector
+
+
+def _nodes(configuration: Configuration, store: Store, queue: KeyedQueue, collector: Collector) -> Nodes | None:
+    """What is known of nodes, where the installation wants to be told; it learns of pods from the store, too."""
+    if not configuration.maintenance_taints:
+        return None
+    store.pods = places = Places(collector)
+    return Nodes(configuration.maintenance_taints, places, queue.add, paging=store.paging, ready=store.ready)
 
 
 async def _collect(collector: Collector, store: Store) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -200,10 +200,8 @@ class Hands:
     async def pod(self, obj: Obj) -> None:
         """A pod as LeaderWorkerSet and a kubelet would have brought it about."""
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
-        container = {"name": "engine", "image": "x"}
-        await self.create(
-            POD, {"metadata": obj["metadata"], "spec": {"containers": [container], "serviceAccountName": "llm-engine"}}
-        )
+        spec = {"containers": [{"name": "engine", "image": "x"}], "serviceAccountName": "llm-engine"}
+        await self.create(POD, {"metadata": obj["metadata"], "spec": spec | obj.get("spec", {})})
         await self.merge(POD, namespace, name, {"status": obj["status"]}, "status")
 
     async def _patch(self, path: str, body: Obj, content_type: str, query: dict[str, str]) -> Obj:
@@ -260,9 +258,10 @@ class Operator:
         identity: str = "",
         source: Path = ROOT,
         launcher_image: str = LAUNCHER_IMAGE,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.log = log
-        self._environment = os.environ | {
+        self._environment = {**os.environ, **(environment or {})} | {
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(source / "operator"),
             "TRIREME_LAUNCHER_IMAGE": launcher_image,
@@ -357,9 +356,16 @@ def running_operator(
     lease: str = "",
     source: Path = ROOT,
     launcher_image: str = LAUNCHER_IMAGE,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Operator]:
     operator = Operator(
-        kubeconfig, log, namespaces=namespaces, lease=lease, source=source, launcher_image=launcher_image
+        kubeconfig,
+        log,
+        namespaces=namespaces,
+        lease=lease,
+        source=source,
+        launcher_image=launcher_image,
+        environment=environment,
     )
     operator.start()
     try:

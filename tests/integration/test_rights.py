@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from e2e.cluster.controlplane import ControlPlane
+from scripts import chart
 from tests.integration.server import (
     CLUSTER_ROLE,
     OPERATOR_USER,
@@ -30,7 +31,8 @@ from tests.integration.server import (
     until,
 )
 from tests.unit.controller_samples import resource
-from trireme_operator.controller.rights import NEEDED, Right, Rights
+from trireme_operator.controller.nodes import CORDON
+from trireme_operator.controller.rights import NEEDED, OF_NODES, Right, Rights
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
     BACKEND_TRAFFIC_POLICY,
@@ -51,11 +53,12 @@ from trireme_operator.kube import (
     connect,
 )
 
+NODES_USER = "trireme-operator-with-nodes"
 POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived", "Panic"],
-    "rules": [{"level": "Metadata", "users": [OPERATOR_USER]}],
+    "rules": [{"level": "Metadata", "users": [OPERATOR_USER, NODES_USER]}],
 }
 ROLE = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
 CONFIG: Obj = {"num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 30, "vocab_size": 49152}
@@ -68,6 +71,7 @@ CONFIG |= {
 }
 RULES = [rule for rule in ROLE["rules"] if "resourceNames" not in rule]
 """Those by name are for the metrics server's registration, which no resource has a part in: test_metrics_api.py."""
+RBAC = "rbac.authorization.k8s.io"
 BY_KEDA = "keda"
 """How resources are called whose autoscalers KEDA makes."""
 ELSEWHERE = {Right("patch", "", "pods")}
@@ -158,14 +162,14 @@ def expand(rules: list[Obj]) -> set[Right]:
     }
 
 
-def used(audit_log: Path) -> set[Right]:
+def used(audit_log: Path, user: str = OPERATOR_USER) -> set[Right]:
     """What the operator's user was allowed. An apply that creates takes the right to create, too."""
     found = set()
     for line in audit_log.read_text().splitlines():
         event = json.loads(line)
         reference = event.get("objectRef") or {}
         code = (event.get("responseStatus") or {}).get("code", 0)
-        if not reference.get("resource") or code == 403:
+        if not reference.get("resource") or code == 403 or event["user"]["username"] != user:
             continue
         name = "/".join(part for part in (reference["resource"], reference.get("subresource")) if part)
         verbs = {event["verb"]} | ({"create"} if event["verb"] == "patch" and code == 201 else set())
@@ -205,6 +209,36 @@ async def test_every_right_that_is_granted_is_used(plane: ControlPlane, hands: H
     except AssertionError:
         unused = granted - used(plane.audit_log)
         pytest.fail(f"granted and never used: {sorted(map(str, unused))}")
+
+
+async def test_with_node_maintenance_two_more_are_granted_and_both_are_used(
+    plane: ControlPlane, hands: Hands, tmp_path: Path
+) -> None:
+    """What the chart adds for it, measured on an operator that has nothing to do but to read nodes."""
+    (role,) = [each for each in chart.template("--set", "nodeMaintenance.enabled=true") if is_role(each)]
+    more = expand([rule for rule in role["rules"] if "resourceNames" not in rule]) - expand(RULES)
+    assert more == set(OF_NODES)
+    await hands.namespace("quiet")
+    metadata, subject = {"name": NODES_USER}, {"apiGroup": RBAC, "kind": "User", "name": NODES_USER}
+    reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": NODES_USER}
+    objects = [
+        {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": role["rules"]},
+        {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRoleBinding", "metadata": metadata}
+        | {"subjects": [subject], "roleRef": reference},
+    ]
+    plane.kubectl("apply", "--server-side", "--filename=-", text=yaml.safe_dump_all(objects))
+    user = plane.client("with-nodes", common_name=NODES_USER)
+    environment = {"TRIREME_NODE_MAINTENANCE": CORDON}
+    with running_operator(user, tmp_path / "nodes.log", namespaces="quiet", environment=environment):
+
+        async def enough() -> bool:
+            return more <= used(plane.audit_log, NODES_USER)
+
+        await until(enough)
+
+
+def is_role(obj: Obj) -> bool:
+    return (obj["kind"], obj["metadata"]["name"]) == ("ClusterRole", "trireme")
 
 
 async def labelled(hands: Hands, kind: Kind, sample: Obj) -> bool:

@@ -149,6 +149,9 @@ def _selected(obj: Obj, labels: str) -> bool:
 
 def _merge(live: Any, wanted: Mapping[str, Any]) -> None:
     for key, value in wanted.items():
+        if value is None:
+            live.pop(key, None)
+            continue
         atomic = key in {"selector", "nodeSelector", "labelSelector"}
         if isinstance(value, Mapping) and isinstance(live.get(key), dict) and not atomic:
             _merge(live[key], value)

@@ -9,6 +9,7 @@ from tests.unit.fake_kube import FakeKube
 from tests.unit.stores import filled
 from trireme_operator.collector import Heard, Listening
 from trireme_operator.controller.claims import Claims
+from trireme_operator.controller.maintenance import NodeNotices
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
@@ -48,6 +49,7 @@ class World:
         self.kube = FakeKube()
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.heard: dict[str, Heard] = {}
+        self.nodes: NodeNotices | None = None
         self.before: Callable[[Claims], object] | None = None
         """What the process has noted of other resources."""
         self.settings = Settings(launcher_image="trireme.dev/runtime:1")
@@ -58,7 +60,13 @@ class World:
         store = await filled(self.kube)
         api = RecordingApi(self.kube, store)
         reconciler = Reconciler(
-            api, store, self.settings, clock=lambda: self.now, heard=self.heard.get, ears=Ears(self.listen, self.prove)
+            api,
+            store,
+            self.settings,
+            clock=lambda: self.now,
+            heard=self.heard.get,
+            ears=Ears(self.listen, self.prove),
+            nodes=self.nodes,
         )
         if self.before is not None:
             self.before(reconciler._claims)

@@ -61,6 +61,12 @@ CASES = [
     ),
     pytest.param(
         {"conditions": [STABLE]},
+        {"conditions": [condition("Progressing", "True", "NodeMaintenance", "group 0 is out of rotation")]},
+        [News(warning=False, reason="NodeMaintenance", text="group 0 is out of rotation")],
+        id="a group leaves before its node",
+    ),
+    pytest.param(
+        {"conditions": [STABLE]},
         {"conditions": [condition("Progressing", "True", "Starting", "1 of 2 pods of the group exist")]},
         [],
         id="starting is what everybody expects",

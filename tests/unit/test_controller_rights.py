@@ -14,7 +14,7 @@ from tests.unit.stores import filled
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.reconcile import Reconciler
 from trireme_operator.controller.recording import RecordingApi
-from trireme_operator.controller.rights import ACCESS, NEEDED, REVIEW, Missing, Right, Rights
+from trireme_operator.controller.rights import ACCESS, NEEDED, OF_NODES, REVIEW, Missing, Right, Rights
 from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, SCALED_OBJECT, Fence, Kind, Obj, Unreachable
 from trireme_operator.rendering import Settings
 from trireme_operator.rendering.api_service import API_SERVICE_NAME
@@ -112,6 +112,22 @@ async def test_each_right_is_missed_by_a_resource_that_uses_it(right: Right) -> 
     )
     assert looked.missing(using).rights == (right,)
     assert str(right) in str(looked.missing(using))
+
+
+async def test_the_right_to_nodes_is_missed_only_where_it_is_asked_for() -> None:
+    looked = rights(Reviews(ALL))
+    await looked.look()
+    assert not looked.missing(resource())
+    fence = Fence()
+    fence.open()
+    needed = (*NEEDED, *OF_NODES)
+    looked = Rights(Reviews(ALL), fence, asyncio.Event(), namespaces=(), changed=lambda: None, needed=needed)
+    await looked.look()
+    missing = looked.missing(resource())
+    assert missing.rights == OF_NODES
+    assert not missing.blinds, "groups are looked after all the same"
+    assert "list nodes, watch nodes" in str(missing)
+    assert "helm upgrade with nodeMaintenance.enabled=true" in str(missing)
 
 
 async def test_what_a_resource_does_not_use_it_does_not_miss() -> None:

@@ -166,6 +166,12 @@ def test_the_configuration_is_read_from_the_environment() -> None:
     assert read.kubeconfig == Path("/k")
     assert (read.probe_port, read.metrics_port, read.log_format) == (8080, 9090, "json")
     assert read.claim is None, "alone, unless the installation names a Lease"
+    assert read.maintenance_taints == (), "no node is read"
+
+
+def test_the_taints_of_nodes_in_maintenance_are_read_from_the_environment() -> None:
+    environ = {"TRIREME_LAUNCHER_IMAGE": "x", "TRIREME_NODE_MAINTENANCE": "karpenter.sh/disrupted, ToBeDeleted,"}
+    assert main.read_configuration(environ).maintenance_taints == ("karpenter.sh/disrupted", "ToBeDeleted")
 
 
 def test_the_lease_is_held_by_the_pods_name_or_by_one_that_nobody_else_has() -> None:
@@ -192,6 +198,7 @@ def test_the_lease_is_held_by_the_pods_name_or_by_one_that_nobody_else_has() -> 
         ("TRIREME_LEASE", "trireme-system"),
         ("TRIREME_LEASE", "a/b/c"),
         ("TRIREME_METRICS_API", "trireme-metrics-api"),
+        ("TRIREME_NODE_MAINTENANCE", "karpenter.sh/"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_value(name: str, value: str) -> None:

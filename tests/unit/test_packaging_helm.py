@@ -192,6 +192,30 @@ def test_metrics_servers_see_pods_in_the_served_namespaces_only() -> None:
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": chart.NAMESPACE}]
 
 
+@pytest.mark.parametrize("namespaces", ["", "genai"])
+def test_nodes_are_read_only_where_maintenance_is_asked_for(namespaces: str) -> None:
+    served = ("--set", f"namespaces={{{namespaces}}}")
+    before = by_identity(chart.template(*served))
+    after = by_identity(chart.template(*served, "--set", "nodeMaintenance.enabled=true"))
+    assert before.keys() == after.keys()
+    changed = {key for key in before if before[key] != after[key]}
+    assert changed == {("ClusterRole", "", "trireme"), ("Deployment", chart.NAMESPACE, "trireme")}
+    more = [rule for rule in after["ClusterRole", "", "trireme"]["rules"] if "nodes" in rule["resources"]]
+    assert more == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}]
+    assert [rule for rule in after["ClusterRole", "", "trireme"]["rules"] if rule not in more] == before[
+        "ClusterRole", "", "trireme"
+    ]["rules"]
+    taints = environment(operator_container(list(after.values())))["TRIREME_NODE_MAINTENANCE"].split(",")
+    assert {"node.kubernetes.io/unschedulable", "karpenter.sh/disrupted"} < set(taints)
+    assert "TRIREME_NODE_MAINTENANCE" not in environment(operator_container(list(before.values())))
+
+
+@pytest.mark.parametrize("taints", ["{}", "{a b}", "{karpenter.sh/}"])
+def test_taints_that_can_not_be_are_refused(taints: str) -> None:
+    with pytest.raises(chart.ChartError, match="taints"):
+        chart.template("--set", "nodeMaintenance.enabled=true", "--set", f"nodeMaintenance.taints={taints}")
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_the_right_to_finalizers_is_given_only_where_it_is_asked_for(wanted: bool) -> None:
     objects = chart.template("--set", f"rbac.ownerFinalizers={str(wanted).lower()}")

@@ -65,7 +65,7 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
   resources: [events]
   verbs: [create, patch]
 # Why a group is not ready is read from its pods. One whose leader is silent is taken out of the
-# Services by the label trireme.dev/rotation of its pods, and nothing else of a pod is written.
+# Services by labels of its pods (trireme.dev/rotation, and why), and nothing else of a pod is written.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch]
@@ -106,6 +106,12 @@ it needs in its own namespace, and what exists once a cluster. A right that noth
 - apiGroups: [apiregistration.k8s.io]
   resources: [apiservices]
   verbs: [list]
+{{- if .Values.nodeMaintenance.enabled }}
+# Which nodes are about to be emptied: groups on them leave the Services first.
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [list, watch]
+{{- end }}
 {{- if .Values.metricsApi.enabled }}
 # The metrics server is registered by one APIService, by name, while nobody else has registered its group in any
 # version. Its owner is the metrics server's ClusterRole, so that it goes when the release goes.

@@ -68,6 +68,8 @@ class Reason(StrEnum):
     """A zone is being drained or disabled; the message says how far it has come."""
     DRAIN_REFUSED = "DrainRefused"
     """A drain is asked for that the other zones could not bear; the message has the sum and the way out."""
+    NODE_MAINTENANCE = "NodeMaintenance"
+    """A group is out of rotation, because one of its nodes is about to be emptied; the message has the way out."""
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     """A zone's groups did not get ready with a new template in time; the rollout stopped, the other zones are as they
     were. The message names the zone and the cause."""
@@ -170,6 +172,9 @@ class WeightReason(StrEnum):
     """The zone is being drained: its share is given up step by step, while another zone can take it."""
     ROLLING_OUT = "RollingOut"
     """The zone is about to get another revision: its share is given up step by step, while another zone can take it."""
+    NODE_MAINTENANCE = "NodeMaintenance"
+    """A node of the zone's only group is about to be emptied: its share is given up step by step, while another zone
+    can take it."""
     FAIL_STATIC = "FailStatic"
     """Every zone looks bad, so perhaps only the operator does not see them: the weight is left as it was."""
     NOTHING_READY = "NothingReady"

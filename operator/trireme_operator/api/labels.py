@@ -11,11 +11,13 @@ LABEL_CLUSTER: Final = "trireme.dev/cluster"
 LABEL_ZONE: Final = "trireme.dev/zone"
 LABEL_ROLE: Final = "trireme.dev/role"
 LABEL_ROTATION: Final = "trireme.dev/rotation"
+LABEL_ROTATION_REASON: Final = "trireme.dev/rotation-reason"
 
 ROLE_LEADER: Final = "leader"
 ROLE_WORKER: Final = "worker"
 ROTATION_IN: Final = "in"
 ROTATION_OUT: Final = "out"
+ROTATION_MAINTENANCE: Final = "NodeMaintenance"
 
 ANNOTATION_HASH: Final = "trireme.dev/rendered-hash"
 ANNOTATION_REVISION: Final = "trireme.dev/revision"

@@ -1,7 +1,7 @@
 """What each zone is heading for in this reconcile: its drain, its turn in a rollout, and the plan that follows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from trireme_operator.controller.failures import Past, with_past
 from trireme_operator.controller.groups import Group, groups_of
@@ -16,7 +16,9 @@ from trireme_operator.planning import (
     Hold,
     RolloutPhase,
     RolloutStep,
+    Upkeep,
     ZonePlan,
+    ZoneRun,
     drain,
     drain_wishes,
     group_seats,
@@ -34,24 +36,31 @@ Groups = Mapping[str | None, tuple[Group, ...]]
 
 @dataclass(frozen=True)
 class Course:
-    """`plan` is the resource's with no groups in the zones whose groups end; `groups` are those that it asks for."""
+    """`plan` is the resource's with no groups in the zones whose groups end; `groups` are those that it asks for.
+
+    `upkeep` is what maintenance of nodes asks for, by zone; empty where it asks for nothing.
+    """
 
     plan: ClusterPlan
     groups: Groups
     drains: Mapping[str | None, Drain]
     rollout: RolloutStep
+    runs: tuple[ZoneRun, ...] = ()
+    upkeep: Mapping[str | None, Upkeep] = field(default_factory=dict)
 
     @property
     def holds(self) -> dict[str | None, Hold]:
         """The zones that are to be out of traffic, and why."""
         rolling = dict.fromkeys(self.rollout.out, Hold.ROLLING_OUT)
-        return rolling | {name: found.hold for name, found in self.drains.items() if found.hold is not None}
+        kept = {name: found.hold for name, found in self.upkeep.items() if found.hold is not None}
+        return kept | rolling | {name: found.hold for name, found in self.drains.items() if found.hold is not None}
 
     @property
     def waits(self) -> list[int | None]:
         """Seconds until what nobody announces: a deadline, launchers that have counted again, another load."""
         phases = {found.phase for found in self.drains.values()}
         moves = phases & {DrainPhase.MOVING, DrainPhase.WAITING} or self.rollout.phase is RolloutPhase.MOVING
+        moves = moves or any(each.waits or (each.leaves and not each.out) for each in self.upkeep.values())
         refused = DrainPhase.REFUSED in phases
         return [self.rollout.due, ASK_AGAIN_SECONDS if moves else None, JUDGE_AGAIN_SECONDS if refused else None]
 
@@ -77,6 +86,7 @@ def set_course(scope: Scope, wanted: ClusterPlan, pasts: Mapping[str, Past], hea
         groups={name: () if name in ended else found for name, found in groups.items()},
         drains=drains,
         rollout=step,
+        runs=tuple(runs),
     )
 
 

@@ -11,9 +11,9 @@ stood when the silent stream began: what the silence has swallowed comes again.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import aiohttp
 import kopf
@@ -24,9 +24,10 @@ from kopf._cogs.structs.references import NamespaceName
 
 from trireme_operator.api.labels import LABEL_CLUSTER, MANAGED_BY
 from trireme_operator.controller.scope import OPTIONAL_KINDS
-from trireme_operator.controller.store import Store, Stream, Where
+from trireme_operator.controller.store import Stream, Where
 from trireme_operator.kube import (
     INFERENCE_CLUSTER,
+    NODE,
     POD,
     ApiMissing,
     Forbidden,
@@ -48,9 +49,35 @@ GIVE_UP_SECONDS = 300.0
 """So long without an answer, and a new process may fare better."""
 
 
+class Sink(Protocol):
+    """Who is told what a stream says: the store, or whoever keeps less of it."""
+
+    paging: asyncio.Semaphore
+
+    def see(self, kind: Kind, event: str | None, obj: Obj) -> None:
+        """See `Store.see`."""
+        ...
+
+    def listed(self, stream: Stream, found: Collection[Where], version: int) -> None:
+        """See `Store.listed`."""
+        ...
+
+    def unserved(self, stream: Stream) -> None:
+        """See `Store.unserved`."""
+        ...
+
+    def refused(self, stream: Stream, error: KubeError) -> None:
+        """See `Store.refused`."""
+        ...
+
+    def set_aside(self, stream: Stream, error: KubeError) -> None:
+        """See `Store.set_aside`."""
+        ...
+
+
 def selector(kind: Kind) -> str:
     """Which objects of a kind are watched. Pods carry the labels of their template, which the contract names."""
-    if kind == INFERENCE_CLUSTER:
+    if kind in {INFERENCE_CLUSTER, NODE}:
         return ""
     return LABEL_CLUSTER if kind == POD else "=".join(MANAGED_BY)
 
@@ -66,7 +93,7 @@ def stream_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def read(api: KubeApi, store: Store, stream: Stream) -> str:
+async def read(api: KubeApi, store: Sink, stream: Stream) -> str:
     """List a stream into the store; returns the version to watch from. Raises what the list raises."""
     found: set[Where] = set()
     version = ""
@@ -75,7 +102,7 @@ async def read(api: KubeApi, store: Store, stream: Stream) -> str:
         async with store.paging:
             page = await anext(pages, None)
             for obj in page.items if page is not None else ():
-                found.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
+                found.add((obj["metadata"].get("namespace", ""), obj["metadata"]["name"]))
                 store.see(stream.kind, None, obj)
         if page is None:
             break
@@ -90,14 +117,14 @@ class Feed:
 
     stream: Stream
     api: KubeApi
-    store: Store
+    store: Sink
     saw: Callable[[str, str], None]
 
     def __post_init__(self) -> None:
         kind = self.stream.kind
         self._settings = stream_settings()
         self._settings.watching.label_selectors[kind.group, kind.version, kind.plural] = selector(kind)
-        self._resource = kopf.Resource(kind.group, kind.version, kind.plural, kind=kind.kind, namespaced=True)
+        self._resource = kopf.Resource(kind.group, kind.version, kind.plural, kind=kind.kind, namespaced=kind != NODE)
 
     async def run(self) -> None:
         """For ever. Raises when the API server has not answered for five minutes."""

@@ -64,7 +64,7 @@ def _conditions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
     if _differs(before, after, ConditionType.PROGRESSING):
         if progressing.get("reason") in _FAILURES:
             yield _told(progressing, warning=True)
-        elif progressing.get("reason") == Reason.ROLLING_OUT:
+        elif progressing.get("reason") in {Reason.ROLLING_OUT, Reason.NODE_MAINTENANCE}:
             yield _told(progressing, warning=False)
     routes = after.get(ConditionType.ROUTES_PROGRAMMED, {})
     if _differs(before, after, ConditionType.ROUTES_PROGRAMMED) and routes.get("reason") in _ROUTE_FAILURES:

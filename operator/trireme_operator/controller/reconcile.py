@@ -20,6 +20,7 @@ from trireme_operator.controller.course import Course, set_course
 from trireme_operator.controller.failures import Past, keep_pasts, next_try
 from trireme_operator.controller.first_cause import finished_with
 from trireme_operator.controller.lost import next_judgement, replace_lost
+from trireme_operator.controller.maintenance import NodeNotices, with_upkeep
 from trireme_operator.controller.metric_apis import MetricApiReader
 from trireme_operator.controller.model_check import ModelCheck, check_model
 from trireme_operator.controller.queue import Key
@@ -89,7 +90,8 @@ _KINDS = {kind.kind: kind for kind in CHILD_KINDS}
 class Reconciler:
     """Brings resources about. `clock` gives the wall-clock time in UTC, for conditions only.
 
-    `store` must be ready, and `api` one that tells it of every write (`RecordingApi`).
+    `store` must be ready, and `api` one that tells it of every write (`RecordingApi`). `nodes` is None where the
+    installation does not let nodes be read.
     """
 
     def __init__(
@@ -104,7 +106,9 @@ class Reconciler:
         missing: MissingFn = lambda _: Missing(),
         tell: TellFn | None = None,
         wake: Callable[[Key], None] = lambda _: None,
+        nodes: NodeNotices | None = None,
     ) -> None:
+        self._nodes = nodes
         self._heard = heard
         self._ears = ears
         self._missing = missing
@@ -177,14 +181,14 @@ class Reconciler:
         now = int(self._clock().timestamp())
         pasts = await keep_pasts(scope, wanted, now=now)
         course = set_course(scope, wanted, pasts, self._heard, now=now)
+        rhythm = pace(scope.cluster)
+        course = with_upkeep(course, self._nodes, before, heard=self._heard, listen=self._ears.listen, pace=rhythm)
         wanted = course.plan
         await release(scope, wanted)
         await replace_lost(scope, now=now)
         live = raw.get("status") or {}
         zones = _views(scope, course, pasts, live, heard=self._heard, ears=self._ears)
-        turn = await rotate(
-            scope, {view.plan.name: view.groups for view in zones}, self._ears.listen, pace(scope.cluster)
-        )
+        turn = await rotate(scope, course.groups, self._ears.listen, rhythm, course.upkeep)
         reading = asyncio.create_task(read_gateways(self._gateways, scope.cluster))
         try:
             template = await self._apply(scope, course, zones, now=now)
@@ -308,6 +312,7 @@ def _views(
             stalled=stalled(groups[zone.name], heard, before.get(zone.name or "") or {}),
             autoscaling=zone_autoscaling(scope, zone, pasts[zone.lws_name].history, before.get(zone.name or "") or {}),
             drain=course.drains.get(zone.name),
+            upkeep=course.upkeep.get(zone.name),
         )
         for zone in wanted.zones
     ]

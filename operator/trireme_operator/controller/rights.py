@@ -28,6 +28,7 @@ from trireme_operator.kube import (
     INFERENCE_CLUSTER,
     INFERENCE_POOL,
     NETWORK_POLICY,
+    NODE,
     POD,
     POD_MONITOR,
     SCALED_OBJECT,
@@ -83,6 +84,9 @@ ON_REQUEST = (Right("delete", POD.group, POD.plural),)
 """What the chart gives only where it is asked to, `rbac.replaceLostPods`, with the field that needs it:
 `spec.failover.replaceLostPods: Force`."""
 
+OF_NODES = tuple(Right(verb, NODE.group, NODE.plural) for verb in _WATCHED)
+"""What the chart gives with `nodeMaintenance.enabled`, and the operator then needs."""
+
 OBSERVED = frozenset((kind.group, kind.plural) for kind in (*CHILD_KINDS, POD))
 """What must be listed before anything can be said or done about a resource."""
 
@@ -97,7 +101,9 @@ class Missing:
         return bool(self.rights)
 
     def __str__(self) -> str:
-        asked = " with rbac.replaceLostPods=true" if set(self.rights) & set(ON_REQUEST) else ""
+        values = (("rbac.replaceLostPods", ON_REQUEST), ("nodeMaintenance.enabled", OF_NODES))
+        given = [f"{name}=true" for name, rights in values if set(self.rights) & set(rights)]
+        asked = f" with {' and '.join(given)}" if given else ""
         return (
             f"the operator lacks these rights: {', '.join(map(str, self.rights))}; give its service account those of "
             f"the chart's roles back (helm upgrade{asked}, or kubectl apply of the manifests)"
@@ -112,7 +118,8 @@ class Missing:
 class Rights:
     """What is missing, by namespace.
 
-    `changed` is called when that changes; `refused` is set by whoever got an answer of 403.
+    `changed` is called when that changes; `refused` is set by whoever got an answer of 403; `needed` is what this
+    installation needs.
     """
 
     def __init__(
@@ -123,7 +130,9 @@ class Rights:
         *,
         namespaces: Sequence[str],
         changed: Callable[[], None],
+        needed: Sequence[Right] = NEEDED,
     ) -> None:
+        self._needed = tuple(needed)
         self._api = api
         self._fence = fence
         self._namespaces = tuple(namespaces)
@@ -191,7 +200,7 @@ class Rights:
     async def _look(self, namespace: str) -> tuple[Right, ...]:
         """By the list of all rules; where an authorizer can't list its own (a webhook), each open one is asked for."""
         status = (await self._api.ask(REVIEW, {"namespace": namespace or "default"})).get("status") or {}
-        missing = tuple(sorted(_missing((*NEEDED, *ON_REQUEST), status)))
+        missing = tuple(sorted(_missing((*self._needed, *ON_REQUEST), status)))
         if not status.get("incomplete"):
             return missing
         return tuple([right for right in missing if not await self._allowed(right, namespace)])

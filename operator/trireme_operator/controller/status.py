@@ -47,6 +47,7 @@ from trireme_operator.planning import (
     Drain,
     DrainPhase,
     RolloutPhase,
+    Upkeep,
     ZonePlan,
     ZoneWeight,
     unknown_drains,
@@ -69,6 +70,8 @@ class ZoneView:
     autoscaling: ZoneAutoscaling | None = None
     drain: Drain | None = None
     """How far the zone's drain has come; None for a zone that is to be active."""
+    upkeep: Upkeep | None = None
+    """What maintenance of nodes asks for."""
 
     @property
     def asked(self) -> int:
@@ -91,7 +94,9 @@ class ZoneView:
         """The same in words, or what is waited for."""
         found = self.worst
         cause = f"group {found[0]}: {found[1].message}" if found else None
-        told = [text for text in (self.drain and self.drain.message, cause) if text]
+        told = [
+            text for text in (self.drain and self.drain.message, self.upkeep and self.upkeep.message, cause) if text
+        ]
         return "; ".join(told)[:_ZONE_MESSAGE_LIMIT] or None
 
 
@@ -257,7 +262,7 @@ def _available(zones: Sequence[ZoneView], conditions: Conditions) -> None:
 def _progressing(scope: Scope, course: Course, zones: Sequence[ZoneView], conditions: Conditions) -> None:
     causes = [(zone, found[1]) for zone in zones if (found := zone.worst) is not None]
     causes.sort(key=lambda item: not item[1].serious)
-    draining = [zone for zone in zones if zone.drain is not None and zone.drain.phase is not DrainPhase.DRAINED]
+    leaving = _leaving(zones)
     rolling = [zone for zone in zones if _is_rolling(scope, zone)]
     rollout = course.rollout
     unseen = [zone.plan.lws_name for zone in zones if _is_unseen(scope, zone)]
@@ -272,10 +277,8 @@ def _progressing(scope: Scope, course: Course, zones: Sequence[ZoneView], condit
     elif rolling:
         names = ", ".join(zone.plan.lws_name for zone in rolling)
         conditions.true(ConditionType.PROGRESSING, Reason.ROLLING_OUT, f"Groups are being replaced in {names}")
-    elif draining:
-        refused = draining[0].drain is not None and draining[0].drain.phase is DrainPhase.REFUSED
-        reason = Reason.DRAIN_REFUSED if refused else Reason.DRAINING
-        conditions.true(ConditionType.PROGRESSING, reason, _in_zone(draining[0]))
+    elif leaving is not None:
+        conditions.true(ConditionType.PROGRESSING, leaving[0], _in_zone(leaving[1]))
     elif causes:
         conditions.true(ConditionType.PROGRESSING, Reason.STARTING, _in_zone(causes[0][0]))
     elif unseen:
@@ -285,6 +288,15 @@ def _progressing(scope: Scope, course: Course, zones: Sequence[ZoneView], condit
         conditions.false(ConditionType.PROGRESSING, Reason.ROLLOUT_PAUSED, rollout.message)
     else:
         conditions.false(ConditionType.PROGRESSING, Reason.STABLE)
+
+
+def _leaving(zones: Sequence[ZoneView]) -> tuple[Reason, ZoneView] | None:
+    """The first zone that is being drained, else the first one that has a group out because of a node; and why."""
+    for zone in zones:
+        if zone.drain is not None and zone.drain.phase is not DrainPhase.DRAINED:
+            return Reason.DRAIN_REFUSED if zone.drain.phase is DrainPhase.REFUSED else Reason.DRAINING, zone
+    kept = next((zone for zone in zones if zone.upkeep is not None and zone.upkeep.leaves), None)
+    return None if kept is None else (Reason.NODE_MAINTENANCE, kept)
 
 
 _UNDER_WAY = {RolloutPhase.WAITING, RolloutPhase.MOVING, RolloutPhase.REPLACING, RolloutPhase.RETURNING}

@@ -40,7 +40,7 @@ def zone_runs(
         run = _run(scope, zone, groups[zone.name], leaving=zone.name in leaving)
         share, silent = _traffic(live, zone, now=now)
         unreached = taken_up and silent
-        found.append(replace(run, share=share, unreached=unreached, running=_running(groups[zone.name], heard)))
+        found.append(replace(run, share=share, unreached=unreached, running=running(groups[zone.name], heard)))
     return found
 
 
@@ -110,7 +110,7 @@ def _traffic(live: LiveTraffic | None, zone: ZonePlan, *, now: int) -> tuple[int
     return share, share == 0 and (mark is None or now - mark.since >= COUNTED_SECONDS)
 
 
-def _running(groups: tuple[Group, ...], heard: HeardFn) -> int | None:
+def running(groups: tuple[Group, ...], heard: HeardFn) -> int | None:
     """Unfinished requests of the ready groups, as far as their launchers count them; None when none of them does."""
     said = [heard(pod["metadata"]["uid"]) for group in groups if group.ready for pod in _serving(group)]
     counts = [each.requests for each in said if each is not None and each.requests is not None]

@@ -58,6 +58,7 @@ INFERENCE_POOL = Kind("inference.networking.k8s.io", "v1", "inferencepools", "In
 GATEWAY = Kind("gateway.networking.k8s.io", "v1", "gateways", "Gateway")
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
+NODE = Kind("", "v1", "nodes", "Node")
 SECRET = Kind("", "v1", "secrets", "Secret")
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
 CLUSTER_ROLE = Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole")

@@ -33,6 +33,7 @@ from trireme_operator.planning.floor import with_survivor_floor
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.health import HEALTH_DEFAULTS, health_settings
 from trireme_operator.planning.history import Failure, History
+from trireme_operator.planning.maintenance import Member, Notice, Upkeep, ZoneMembers, upkeep
 from trireme_operator.planning.memory import MemoryFit, Verdict
 from trireme_operator.planning.model_config import ModelConfig, UnreadableConfigError, read_text
 from trireme_operator.planning.model_fit import ModelFit, device_bytes, gib, model_fit
@@ -73,9 +74,11 @@ __all__ = [
     "LargestZone",
     "LiveTraffic",
     "Mark",
+    "Member",
     "MemoryFit",
     "ModelConfig",
     "ModelFit",
+    "Notice",
     "Pace",
     "Permit",
     "Picker",
@@ -93,11 +96,13 @@ __all__ = [
     "SourceKind",
     "Targets",
     "UnreadableConfigError",
+    "Upkeep",
     "Verdict",
     "Voice",
     "Way",
     "ZoneFacts",
     "ZoneLoss",
+    "ZoneMembers",
     "ZonePlan",
     "ZoneRun",
     "ZoneWeight",
@@ -138,6 +143,7 @@ __all__ = [
     "targets",
     "template_inputs",
     "unknown_drains",
+    "upkeep",
     "weights",
     "with_drains",
     "with_survivor_floor",

@@ -9,7 +9,9 @@ from trireme_operator.api import InferenceCluster, WeightReason
 from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan
 from trireme_operator.planning.traffic import LiveTraffic
 
-_LOST: Final = frozenset({WeightReason.SILENT, WeightReason.NO_READY_GROUP, WeightReason.DRAINING})
+_LOST: Final = frozenset(
+    {WeightReason.SILENT, WeightReason.NO_READY_GROUP, WeightReason.DRAINING, WeightReason.NODE_MAINTENANCE}
+)
 """A zone that gets another revision is back soon, and has no devices to spare for."""
 
 

@@ -18,7 +18,11 @@ from trireme_operator.planning.pace import Mark, Pace, Way
 from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan
 from trireme_operator.planning.zone_facts import Hold, Proof, Voice, ZoneFacts
 
-_HELD = {Hold.DRAINING: WeightReason.DRAINING, Hold.ROLLING_OUT: WeightReason.ROLLING_OUT}
+_HELD = {
+    Hold.DRAINING: WeightReason.DRAINING,
+    Hold.ROLLING_OUT: WeightReason.ROLLING_OUT,
+    Hold.NODE_MAINTENANCE: WeightReason.NODE_MAINTENANCE,
+}
 _FULL = 100
 
 
@@ -122,7 +126,8 @@ class _Decision:
         if self._lost(zone):
             return self._out(zone, WeightReason.SILENT)
         if facts.ready <= 0:
-            return self._out(zone, WeightReason.NO_READY_GROUP)
+            kept = facts.hold is Hold.NODE_MAINTENANCE
+            return self._out(zone, WeightReason.NODE_MAINTENANCE if kept else WeightReason.NO_READY_GROUP)
         if facts.hold is not None:
             return self._leaving(zone, _HELD[facts.hold])
         return self._in(zone)

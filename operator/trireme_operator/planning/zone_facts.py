@@ -13,6 +13,8 @@ class Hold(StrEnum):
     """Its share is given up in steps; none is while no other zone can take it."""
     ROLLING_OUT = "RollingOut"
     """The same, until the zone's groups are of the wanted revision."""
+    NODE_MAINTENANCE = "NodeMaintenance"
+    """The same, while a node of its only group is about to be emptied."""
     DISABLED = "Disabled"
     """Its share is given up at once, and also when no other zone can take it."""
 
