@@ -11,7 +11,7 @@ from e2e.drills.drill import Drill, Scene
 from e2e.drills.load import FULL, FULL_BEFORE
 from e2e.drills.outcomes import recreated_and_settled
 from e2e.drills.target import NAMESPACE, Engine, Target
-from e2e.drills.zones import NODE, ZONE, ZONES3
+from e2e.drills.zone_scene import NODE, ZONE, ZONES3
 
 _GRACE_SECONDS = 120
 _LEAVES_SECONDS = 120.0
