@@ -65,11 +65,11 @@ from trireme_operator.kube import (
     connect,
 )
 from trireme_operator.logs import LogFormat, configure_logs
-from trireme_operator.memory import stay_small
+from trireme_operator.memory import give_back, stay_small
 from trireme_operator.rendering import Settings
 from trireme_operator.rendering.api_service import MetricsService
 
-WORKERS = 8
+WORKERS = 4
 GATHER_SECONDS = 0.1
 """From the end of a resource's run to the next one: a group's pods come within it, and nobody misses it."""
 _STOP_LIMIT_SECONDS = 0.5
@@ -164,6 +164,7 @@ async def serve(configuration: Configuration) -> None:
         parts: list[Awaitable[None]] = [
             _watch(configuration, feeds, functools.partial(head_start, api, store), lambda: stuck(queue), stopping),
             resync(api, store),
+            give_back(lambda: store.deletions),
             leadership.run(),
             recorder.run(),
             rights.run(),
