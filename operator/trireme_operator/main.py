@@ -70,6 +70,7 @@ from trireme_operator.rendering import Settings
 from trireme_operator.rendering.api_service import MetricsService
 
 WORKERS = 4
+"""Each holds a resource with all its children while it runs; more of them fill memory, not the API server's time."""
 GATHER_SECONDS = 0.1
 """From the end of a resource's run to the next one: a group's pods come within it, and nobody misses it."""
 _STOP_LIMIT_SECONDS = 0.5

@@ -98,7 +98,7 @@ class Store:
         self.paging = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._changed = changed
         self.pods: PodObserver | None = None
-        self.deletions = 0
+        self.deletions = 0  # since the start
         self._unread = set(self.streams)
         self._unserved: set[Stream] = set()
         self._refused: dict[Stream, KubeError] = {}

@@ -12,7 +12,8 @@ from kubernetes.aio.client.rest import RESTClientObject
 from trireme_operator.kube.fence import Fence, tracing
 
 CONNECTIONS = 16
-"""Requests at a time; more only wait in the API server instead of here, and each costs memory for its TLS."""
+"""Requests at a time, about as many as a resource has children; more only wait in the API server instead of here, and
+each costs memory for its TLS."""
 ABANDONED_ARE_ENDED = sys.version_info < (3, 12, 8)
 """For aiohttp's `enable_cleanup_closed`: before that version, asyncio can leave the TLS connection of a request that
 was cut off open for ever (https://github.com/python/cpython/pull/118960); later ones warn about the option."""
