@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from tests.unit.resources import raw
 from trireme_operator import memory
+from trireme_operator.api import read
 
 
 def freed_tuples(size: int, number: int = 2000) -> int:
@@ -56,7 +58,7 @@ async def test_nothing_is_done_while_objects_still_go(monkeypatch: pytest.Monkey
         looks.append(1)
         return len(looks) * memory.WORTHWHILE
 
-    monkeypatch.setattr(memory.gc, "collect", lambda: collected.append(1))
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(1))
     task = asyncio.create_task(memory.give_back(deletions))
     await asyncio.sleep(0.05)
     task.cancel()
@@ -66,3 +68,13 @@ async def test_nothing_is_done_while_objects_still_go(monkeypatch: pytest.Monkey
 
 def test_a_c_library_without_a_function_is_left_alone() -> None:
     assert memory._from_c("no_such_function_of_any_library")(0) is None
+
+
+def test_nothing_is_kept_of_resources_that_were_read() -> None:
+    read(raw("first"))
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for number in range(300):
+        read(raw(f"llm-{number:04d}"))
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 100
