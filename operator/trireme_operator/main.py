@@ -67,7 +67,7 @@ from trireme_operator.kube import (
     connect,
 )
 from trireme_operator.logs import LogFormat, configure_logs
-from trireme_operator.memory import stay_small
+from trireme_operator.memory import give_back, stay_small
 from trireme_operator.rendering import Settings
 from trireme_operator.rendering.api_service import MetricsService
 
@@ -179,6 +179,7 @@ async def serve(configuration: Configuration) -> None:
         parts: list[Awaitable[None]] = [
             _watch(configuration, feeds, functools.partial(head_start, api, store), lambda: stuck(queue), stopping),
             resync(api, store),
+            give_back(lambda: store.deletions),
             leadership.run(),
             recorder.run(),
             rights.run(),

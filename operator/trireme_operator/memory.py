@@ -1,10 +1,22 @@
-"""Settings of the C library's allocator, and of the collector, for a process that should stay small."""
+"""Settings of the C library's allocator, and of the collector, for a process that should stay small.
 
+Python gives memory back by arenas of a megabyte, and one small object that is still in use keeps an arena
+(Objects/obmalloc.c). So what outlives a burst counts more than its size: see docs/benchmarks.md for what that was.
+"""
+
+import asyncio
 import ctypes
 import gc
+from collections.abc import Callable
+from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGE_BYTES = 256 * 1024
+
+CALM_SECONDS = 0.25
+"""Without a deletion for so long, and the last one is taken to be over."""
+WORTHWHILE = 200
+"""Fewer objects that are gone are not worth the milliseconds."""
 
 
 def stay_small() -> None:
@@ -15,13 +27,39 @@ def stay_small() -> None:
     """
     gc.collect()
     gc.freeze()
-    try:
-        tune = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
+    tune = _from_c("mallopt")
     for setting, value in (
         (_M_ARENA_MAX, 1),
         (_M_MMAP_THRESHOLD, _LARGE_BYTES),
         (_M_TRIM_THRESHOLD, _LARGE_BYTES),
     ):
         tune(setting, value)
+
+
+async def give_back(deletions: Callable[[], int]) -> None:
+    """For ever: when many objects are gone, empty Python's free lists and give the C library's free pages back.
+
+    `deletions` counts since the start. Of each size up to 19, 2000 tuples that were freed are kept for the next ones,
+    and each of them keeps the arena that it happens to be in; only a full collection frees them.
+    """
+    done = last = deletions()
+    while True:
+        await asyncio.sleep(CALM_SECONDS)
+        before, last = last, deletions()
+        if last == before and last - done >= WORTHWHILE:
+            done = last
+            gc.collect()
+            _from_c("malloc_trim")(0)
+
+
+def _from_c(name: str) -> Callable[..., Any]:
+    """A function of the C library; one that does nothing where there is none of the name."""
+    try:
+        found: Callable[..., Any] = getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return _nothing
+    return found
+
+
+def _nothing(*_: int) -> None:
+    """Of another C library than glibc."""

@@ -299,7 +299,7 @@ class _Race:
             self.delivered += 1
             watched, version = self.watched, int(obj["metadata"]["resourceVersion"])
             busy = bool(watched.store._writes)
-            known = version <= watched.store._gone.get(obj["metadata"]["uid"], -1)
+            known = version <= watched.store._gone.version(obj["metadata"]["uid"])
             entry = watched.store._objects[SERVICE].get(WHERE)
             news = entry is None or (entry.uid == obj["metadata"]["uid"] and version > entry.seen)
             watched.wakes()

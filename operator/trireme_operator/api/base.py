@@ -22,6 +22,7 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
+        cache_strings="keys",  # else names of resources that are long gone keep memory around them
     )
 
 

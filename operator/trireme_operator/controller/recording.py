@@ -60,5 +60,6 @@ class RecordingApi(Reading):
         metadata = obj["metadata"]
         with self._store.writing(kind, (metadata["namespace"], metadata["name"])):
             live = await writing
+            live["metadata"].pop("managedFields", None)  # half of a reconcile's memory, and nobody reads them
             self._store.wrote(kind, live)
         return live

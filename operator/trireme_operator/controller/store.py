@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol
 from trireme_operator.api.labels import LABEL_CLUSTER
 from trireme_operator.controller.compact import Packer, trimmed
 from trireme_operator.controller.first_cause import tells
+from trireme_operator.controller.graves import Graves
 from trireme_operator.controller.lacking import lacks
 from trireme_operator.controller.queue import Key
 from trireme_operator.controller.scope import CHILD_KINDS, Children
@@ -32,8 +33,6 @@ from trireme_operator.kube import INFERENCE_CLUSTER, LEADER_WORKER_SET, POD, Kin
 
 KINDS = (INFERENCE_CLUSTER, *CHILD_KINDS, POD)
 """What is kept here."""
-
-_REMEMBERED_DELETIONS = 4096
 
 _LAST_STATES = 1024
 """Pods that are remembered after they are gone, over all resources: failed ones, and leaders."""
@@ -99,6 +98,7 @@ class Store:
         self.paging = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._changed = changed
         self.pods: PodObserver | None = None
+        self.deletions = 0  # since the start
         self._unread = set(self.streams)
         self._unserved: set[Stream] = set()
         self._refused: dict[Stream, KubeError] = {}
@@ -106,7 +106,7 @@ class Store:
         self._packers = {kind: Packer() for kind in KINDS}
         self._owned: dict[Key, set[tuple[Kind, str]]] = defaultdict(set)
         self._writes: dict[tuple[Kind, Where], _Write] = {}
-        self._gone: OrderedDict[str, int] = OrderedDict()
+        self._gone = Graves()
         self._last: OrderedDict[str, tuple[tuple[Key, ...], bytes]] = OrderedDict()
 
     # ---- what a reconcile reads --------------------------------------------------------------------------
@@ -171,7 +171,7 @@ class Store:
             self._see_deleted(kind, where, metadata["uid"], int(metadata["resourceVersion"]), _owners(kind, metadata))
             return
         uid, version = metadata["uid"], int(metadata["resourceVersion"])
-        if version <= self._gone.get(uid, -1):
+        if version <= self._gone.version(uid):
             return
         entry = self._objects[kind].get(where)
         if entry is None or entry.uid != uid:
@@ -212,7 +212,7 @@ class Store:
             uid, version = metadata["uid"], int(metadata["resourceVersion"])
             entry = self._objects[stream.kind].get((metadata["namespace"], metadata["name"]))
             known = entry is not None and entry.uid == uid and entry.version >= version
-            if not known and version > self._gone.get(uid, -1):
+            if not known and version > self._gone.version(uid):
                 result.append(metadata)
         return result
 
@@ -267,7 +267,7 @@ class Store:
         where, uid = (metadata["namespace"], metadata["name"]), metadata["uid"]
         version = int(metadata["resourceVersion"])
         self._writes[kind, where].own.add(version)
-        if version <= self._gone.get(uid, -1):
+        if version <= self._gone.version(uid):
             return
         entry = self._objects[kind].get(where)
         if entry is None or entry.uid != uid:
@@ -316,9 +316,12 @@ class Store:
         return owners
 
     def _remove(self, kind: Kind, where: Where) -> tuple[Key, ...]:
-        entry = self._objects[kind].pop(where, None)
+        entries = self._objects[kind]
+        entry = entries.pop(where, None)
         if entry is None:
             return ()
+        if not entries:
+            entries.clear()  # an empty dict keeps the place for all that it once held
         if kind != INFERENCE_CLUSTER:
             for key in entry.owners:
                 self._owned[key].discard((kind, where[1]))
@@ -345,9 +348,8 @@ class Store:
         """Nothing up to this version of the object may come back."""
         if self.pods is not None:
             self.pods.forget(uid)
-        self._gone[uid] = max(version, self._gone.get(uid, -1))
-        if len(self._gone) > _REMEMBERED_DELETIONS:
-            self._gone.popitem(last=False)
+        self._gone.bury(uid, version)
+        self.deletions += 1
 
     def _tell(self, kind: Kind, where: Where, version: int, owners: tuple[Key, ...]) -> None:
         write = self._writes.get((kind, where))

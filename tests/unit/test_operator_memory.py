@@ -1,0 +1,80 @@
+"""What is given back after many deletions."""
+
+import asyncio
+import gc
+import sys
+
+import pytest
+
+from tests.unit.resources import raw
+from trireme_operator import memory
+from trireme_operator.api import read
+
+
+def freed_tuples(size: int, number: int = 2000) -> int:
+    """Fill Python's free list of one size; returns how many of its blocks that takes."""
+    before = sys.getallocatedblocks()
+    kept = [tuple([number] * size) for number in range(number)]
+    del kept
+    return sys.getallocatedblocks() - before
+
+
+async def given_back(deletions: list[int]) -> int:
+    """How many blocks are free again when these counts were told, one a look, the last one for ever."""
+    told = iter(deletions)
+    last = deletions[-1]
+    before = sys.getallocatedblocks()
+    task = asyncio.create_task(memory.give_back(lambda: next(told, last)))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    return before - sys.getallocatedblocks()
+
+
+@pytest.mark.parametrize(
+    ("deletions", "done"),
+    [([0, 0, 0], False), ([0, memory.WORTHWHILE, memory.WORTHWHILE], True), ([0, memory.WORTHWHILE - 1], False)],
+    ids=["none", "many", "few"],
+)
+async def test_free_lists_are_emptied_after_many_deletions(
+    deletions: list[int], done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "CALM_SECONDS", 0.001)
+    gc.collect()
+    gc.disable()
+    try:
+        kept = freed_tuples(17)
+        assert kept > 1500
+        assert (await given_back(deletions) > 1500) is done
+    finally:
+        gc.enable()
+
+
+async def test_nothing_is_done_while_objects_still_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "CALM_SECONDS", 0.001)
+    looks: list[int] = []
+    collected: list[int] = []
+
+    def deletions() -> int:
+        looks.append(1)
+        return len(looks) * memory.WORTHWHILE
+
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(1))
+    task = asyncio.create_task(memory.give_back(deletions))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    assert len(looks) > 3
+    assert not collected
+
+
+def test_a_c_library_without_a_function_is_left_alone() -> None:
+    assert memory._from_c("no_such_function_of_any_library")(0) is None
+
+
+def test_nothing_is_kept_of_resources_that_were_read() -> None:
+    read(raw("first"))
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for number in range(300):
+        read(raw(f"llm-{number:04d}"))
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 100
