@@ -6,11 +6,20 @@ _GATEWAY: dict[str, Any] = {"parentRefs": [{"name": "edge"}]}
 _ONE: list[dict[str, Any]] = [{"name": "a"}]
 _TWO = [*_ONE, {"name": "b"}]
 _OF_ZONES = ("returnSeconds", "survivorFloor")
+_HEAVY = [{"name": "a", "weight": 60}, {"name": "b", "weight": 40}, {"name": "c", "weight": 0}]
+_BY_QUEUES = _GATEWAY | {"balancing": {"acrossZones": "QueueLength", "intervalSeconds": 20}}
 _FIELDS = ("detectSeconds", "dwellSeconds", *_OF_ZONES)
 
 BROKEN: list[tuple[str, dict[str, Any]]] = [
     *(("spec", {"zones": _ONE, "gateway": _GATEWAY, "failover": {field: 5}}) for field in _OF_ZONES),
     ("spec", {"zones": _TWO, "gateway": None, "failover": {"returnSeconds": 5}}),
+    ("spec", {"zones": None, "gateway": _BY_QUEUES}),
+    ("spec", {"zones": [*_ONE, {"name": "b", "weight": 0}], "gateway": _BY_QUEUES}),
+    ("spec", {"zones": [*_HEAVY, {"name": "d", "weight": 9}], "gateway": _BY_QUEUES}),
+    (
+        "spec.gateway.balancing",
+        {"zones": _TWO, "gateway": _GATEWAY | {"balancing": {"acrossZones": "ReadyGroups", "intervalSeconds": 20}}},
+    ),
     (
         "spec.gateway.requestHeaders[].name",
         {"gateway": _GATEWAY | {"requestHeaders": [{"name": "Host", "value": "x"}]}},
@@ -26,6 +35,8 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ),
 ]
 GOOD: list[dict[str, Any]] = [
+    {"zones": _HEAVY, "gateway": _BY_QUEUES},
+    {"zones": _ONE, "gateway": _GATEWAY | {"balancing": {"acrossZones": "ReadyGroups"}}},
     {"zones": _TWO, "gateway": _GATEWAY, "failover": {**dict.fromkeys(_FIELDS, 5), "replaceLostPods": "Force"}},
     {"zones": _ONE, "failover": {"detectSeconds": 5, "dwellSeconds": 5, "replaceLostPods": "Force"}},
     {"gateway": _GATEWAY | {"requestHeaders": [{"name": "X-Inference-Zone", "value": "spread over all"}]}},

@@ -26,7 +26,7 @@ from trireme_operator.kube import (
     SERVICE_ACCOUNT,
     Obj,
 )
-from trireme_operator.planning import Proof
+from trireme_operator.planning import Proof, Queue
 from trireme_operator.rendering import Settings
 
 KEY = Key(NAMESPACE, "llm")
@@ -57,9 +57,8 @@ class World:
         """As by a process that has just started: all that it knows was listed."""
         store = await filled(self.kube)
         api = RecordingApi(self.kube, store)
-        reconciler = Reconciler(
-            api, store, self.settings, clock=lambda: self.now, heard=self.heard.get, ears=Ears(self.listen, self.prove)
-        )
+        ears = Ears(self.listen, self.prove, self.queue)
+        reconciler = Reconciler(api, store, self.settings, clock=lambda: self.now, heard=self.heard.get, ears=ears)
         if self.before is not None:
             self.before(reconciler._claims)
         return await reconciler.reconcile(KEY)
@@ -71,6 +70,10 @@ class World:
     def prove(self, _uid: str, _question: str) -> Proof:
         """Whether a completion passed: nobody can be asked, unless a test says otherwise."""
         return Proof.UNAVAILABLE
+
+    def queue(self, _uid: str, _seconds: float) -> Queue | None:
+        """The requests in an engine: nobody knows, unless a test says otherwise."""
+        return None
 
     async def writes(self) -> list[tuple[str, str, str]]:
         """What one reconcile writes."""

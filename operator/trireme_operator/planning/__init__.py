@@ -15,6 +15,7 @@ from trireme_operator.planning.autoscaling import (
     targets,
     zone_loss,
 )
+from trireme_operator.planning.balancing import Part, Queue, averaged_seconds, whole_of
 from trireme_operator.planning.catalogue import look_up
 from trireme_operator.planning.decisions import Decision, decide, decisions
 from trireme_operator.planning.drain import (
@@ -76,10 +77,12 @@ __all__ = [
     "ModelConfig",
     "ModelFit",
     "Pace",
+    "Part",
     "Permit",
     "PodRanks",
     "PreflightPlan",
     "Proof",
+    "Queue",
     "Rank",
     "Regime",
     "RestartPolicy",
@@ -99,6 +102,7 @@ __all__ = [
     "ZonePlan",
     "ZoneRun",
     "ZoneWeight",
+    "averaged_seconds",
     "decide",
     "decisions",
     "device_bytes",
@@ -136,6 +140,7 @@ __all__ = [
     "template_inputs",
     "unknown_drains",
     "weights",
+    "whole_of",
     "with_drains",
     "with_survivor_floor",
     "zone_loss",
