@@ -165,7 +165,7 @@ async def serve(configuration: Configuration) -> None:
             configuration.settings,
             clock=_now,
             heard=collector.heard,
-            ears=Ears(collector.listening, collector.proof),
+            ears=Ears(collector.listening, collector.proof, collector.queue),
             missing=rights.missing,
             tell=recorder.tell,
             wake=queue.add,

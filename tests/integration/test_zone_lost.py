@@ -58,6 +58,7 @@ class Zones:
         self.uids: dict[str, str] = {}
         self.cut: set[str] = set()
         self.asked: dict[str, int] = dict.fromkeys(addresses.values(), 0)
+        self.requests: dict[str, int] = {}
         self.proof: bool | None = None
         self.question = ""
 
@@ -71,7 +72,8 @@ class Zones:
         if address not in self.uids:
             return web.Response(status=503)
         said = {"question": self.question, "passed": self.proof, "reason": ""}
-        return web.json_response(document(self.uids[address], serviceCanary=said))
+        engine = {"pid": 17, "running": True, "healthy": True, "requests": self.requests.get(address, 0)}
+        return web.json_response(document(self.uids[address], serviceCanary=said, engine=engine))
 
     async def create(self, **spec: Any) -> None:
         zones = [{"name": "zone-a", "replicas": 1, "weight": 60}, {"name": "zone-b", "replicas": 1, "weight": 40}]
@@ -106,6 +108,11 @@ class Zones:
 
     async def route(self) -> Obj:
         return await self.hands.api.get(HTTP_ROUTE, self.namespace, "llm")
+
+    async def versions(self) -> list[str]:
+        """Of the route and of the resource: each changes with a write."""
+        found = (await self.route(), await self.hands.api.get(INFERENCE_CLUSTER, self.namespace, "llm"))
+        return [obj["metadata"]["resourceVersion"] for obj in found]
 
     async def weights(self) -> list[int]:
         return [ref["weight"] for ref in (await self.route())["spec"]["rules"][0]["backendRefs"]]
@@ -167,3 +174,18 @@ async def test_nothing_is_moved_when_the_operator_hears_nobody(zones: Zones) -> 
     zones.cut.clear()
     await until(zones.told("Healthy", "Healthy"))
     assert (await zones.route())["metadata"]["resourceVersion"] == before, "and nothing is written for it"
+
+
+async def test_a_zone_with_a_longer_queue_gets_less_and_then_its_share_back(zones: Zones) -> None:
+    zones.requests[zones.addresses["zone-b"]] = 12
+    balancing = {"acrossZones": "QueueLength", "intervalSeconds": 5}
+    await zones.hands.merge(INFERENCE_CLUSTER, zones.namespace, "llm", {"spec": {"gateway": {"balancing": balancing}}})
+    await until(lambda: zones.weigh(60, 36), seconds=30)
+    await until(zones.told("Healthy", "Balanced"))
+    before = await zones.versions()
+    await asyncio.sleep(11)
+    assert await zones.versions() == before, "at rest nothing is written"
+
+    zones.requests.clear()
+    await until(lambda: zones.weigh(60, 40), seconds=60)
+    await until(zones.told("Healthy", "Healthy"))

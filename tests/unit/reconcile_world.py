@@ -27,7 +27,7 @@ from trireme_operator.kube import (
     SERVICE_ACCOUNT,
     Obj,
 )
-from trireme_operator.planning import Proof
+from trireme_operator.planning import Proof, Queue
 from trireme_operator.rendering import Settings
 
 KEY = Key(NAMESPACE, "llm")
@@ -65,7 +65,7 @@ class World:
             self.settings,
             clock=lambda: self.now,
             heard=self.heard.get,
-            ears=Ears(self.listen, self.prove),
+            ears=Ears(self.listen, self.prove, self.queue),
             nodes=self.nodes,
         )
         if self.before is not None:
@@ -79,6 +79,10 @@ class World:
     def prove(self, _uid: str, _question: str) -> Proof:
         """Whether a completion passed: nobody can be asked, unless a test says otherwise."""
         return Proof.UNAVAILABLE
+
+    def queue(self, _uid: str, _seconds: float) -> Queue | None:
+        """The requests in an engine: nobody knows, unless a test says otherwise."""
+        return None
 
     async def writes(self) -> list[tuple[str, str, str]]:
         """What one reconcile writes."""

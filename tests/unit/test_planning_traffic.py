@@ -23,6 +23,7 @@ from trireme_operator.planning import (
     Way,
     ZoneFacts,
     ZoneWeight,
+    balancing,
     pace,
     plan,
     weights,
@@ -58,7 +59,8 @@ class Route:
         self.said = weights(self.of, known, live=self.live, pace=self.pace, now=self.now)
         numbers = {name: zone.weight for name, zone in self.said.items()}
         marks = decode(encode({name: zone.mark for name, zone in self.said.items() if zone.mark is not None}))
-        after = LiveTraffic(numbers, marks)
+        parts = balancing.encode({name: zone.part for name, zone in self.said.items() if zone.part is not None})
+        after = LiveTraffic(numbers, marks, balancing.decode(parts))
         if after != self.live:
             self.writes.append(self.now)
         self.live = after

@@ -159,6 +159,9 @@ class WeightReason(StrEnum):
     PARTLY_READY = "PartlyReady"
     """Some groups of the zone are ready, or others have been so for less than ``failover.dwellSeconds``: the same share
     of the spec's weight."""
+    BALANCED = "Balanced"
+    """The queue of the zone's ready groups is longer than that of other zones', or was: it has `weightPercent` of the
+    share that they would have (`gateway.balancing`)."""
     RETURNING = "Returning"
     """The zone was out of traffic and comes back step by step; `weightPercent` is what it has of its share. At 0 it
     must be well for ``failover.dwellSeconds`` first, and complete a prompt through its Service."""

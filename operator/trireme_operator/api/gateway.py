@@ -65,6 +65,25 @@ class GatewayPolicy(StrEnum):
     AGGRESSIVE_RETRY = "AggressiveRetry"
 
 
+class AcrossZones(StrEnum):
+    READY_GROUPS = "ReadyGroups"
+    QUEUE_LENGTH = "QueueLength"
+
+
+class Balancing(Model):
+    """How the requests are spread over the zones."""
+
+    across_zones: AcrossZones
+    """`ReadyGroups`: a zone's share is the spec's weight by its ready groups, and nothing else. `QueueLength`: a zone
+    whose ready groups have more requests (running and waiting) than those of the other zones gets less of its share,
+    down to half of it, in steps; and takes it back when its queue is as short as theirs. Weights must be 10 or more
+    then, or 0. Needs the launchers to be reached by the operator."""
+
+    interval_seconds: Annotated[int, Field(ge=5, le=3600)] | None = None
+    """With `QueueLength`: seconds between two steps, of at most 10 percent of the share down and 5 up. Queues are
+    averaged over twice as long. Choose more than most answers take. Default: 30."""
+
+
 class Gateway(Model):
     """The way in from outside: one HTTPRoute of the Gateway API with one weighted backend a zone."""
 
@@ -90,6 +109,10 @@ class Gateway(Model):
 
     timeouts: Timeouts | None = None
     """How long the gateway waits. Absent: for as long as an answer takes."""
+
+    balancing: Balancing | None = None
+    """How the requests are spread over the zones. Absent: by ready groups alone. Among the groups of a zone the gateway
+    chooses, for each request."""
 
     policy: GatewayPolicy | None = None
     """What Envoy Gateway does about groups that do not answer, by a BackendTrafficPolicy; other gateways have none, and

@@ -25,6 +25,7 @@ ANNOTATION_ZONE: Final = "trireme.dev/zone-name"
 ANNOTATION_ACCEPTED: Final = "trireme.dev/accepted-spec"
 ANNOTATION_RENDERING: Final = "trireme.dev/rendering"
 ANNOTATION_TRAFFIC: Final = "trireme.dev/traffic"
+ANNOTATION_BALANCE: Final = "trireme.dev/balance"
 ANNOTATION_HISTORY: Final = "trireme.dev/history"
 ANNOTATION_ROLLING_OUT: Final = "trireme.dev/rolling-out"
 

@@ -11,8 +11,37 @@ _HOSTNAME = r"^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z
 _HEADER = "^[A-Za-z0-9!#$%&\\x27*+.^_`|~-]+$"
 """A header's name (RFC 9110, 5.1: a token)."""
 _RESERVED: Final = "['host', 'content-length', 'transfer-encoding', 'connection', 'upgrade']"
+_BY_QUEUES: Final = (
+    "has(self.gateway) && has(self.gateway.balancing) && self.gateway.balancing.acrossZones == 'QueueLength'"
+)
 
 RULES: Final = (
+    Rule(
+        where="spec",
+        rule=f"!({_BY_QUEUES}) || has(self.zones) && self.zones.filter(z, z.weight > 0).size() > 1",
+        message=(
+            "gateway.balancing.acrossZones QueueLength has nothing to move without two zones that have a weight: add"
+            " them, or remove gateway.balancing"
+        ),
+        field=".gateway.balancing.acrossZones",
+    ),
+    Rule(
+        where="spec",
+        rule=f"!({_BY_QUEUES}) || !has(self.zones) || self.zones.all(z, z.weight == 0 || z.weight >= 10)",
+        message=(
+            "a weight below 10 can't be lowered by a tenth, as gateway.balancing.acrossZones QueueLength does: give all"
+            " zones ten times their weight, which means the same, or remove gateway.balancing"
+        ),
+        field=".zones",
+    ),
+    Rule(
+        where="spec.gateway.balancing",
+        rule="!has(self.intervalSeconds) || self.acrossZones == 'QueueLength'",
+        message=(
+            "intervalSeconds has no effect with acrossZones ReadyGroups: remove it, or set acrossZones to QueueLength"
+        ),
+        field=".intervalSeconds",
+    ),
     Rule(
         where="spec.gateway.hostnames[]",
         rule=f"self.matches('{_HOSTNAME}') && !self.matches('^[0-9.]+$')",

@@ -180,7 +180,8 @@ class ZoneStatus(Model):
     """Why it is that."""
 
     weight_percent: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Percent of its share that a zone has which gives it up or takes it back step by step; absent at any other."""
+    """Percent of its share that a zone has which gives it up or takes it back step by step, or whose queue is longer
+    than the others' (`gateway.balancing`); absent at any other."""
 
     autoscaling: ZoneAutoscaling | None = None
     """What the zone's autoscaler last said; absent without one."""

@@ -16,14 +16,18 @@ import structlog
 from trireme_operator.collector.asking import Asking
 from trireme_operator.collector.client import SilentError
 from trireme_operator.collector.listening import Listening
+from trireme_operator.collector.mean import Mean
 from trireme_operator.collector.schedule import SENTINEL_SECONDS, Schedule
 from trireme_operator.collector.statusz import AnswerError, Heard, is_news, parse
 from trireme_operator.collector.targets import Target, Where, target_of
-from trireme_operator.planning import Proof
+from trireme_operator.planning import Proof, Queue
 
 NEWS_BURST = 8
 NEWS_SECONDS = 10.0
 """A pod may name its resource so often in a row, and once in so many seconds after that: whatever it says."""
+
+FRESH_SECONDS = 15.0
+"""A count that came longer ago says nothing any more; with many launchers, after three times their interval."""
 
 ASKED_SECONDS = 15.0
 """For so long a question is asked after it was wanted last."""
@@ -66,6 +70,8 @@ class _Voice:
     """When the first of the reads began that it does not answer now."""
     credit: float = NEWS_BURST
     credited: float = 0.0
+    mean: Mean | None = None
+    """Of its requests; kept from when somebody wanted it first."""
 
     @property
     def quiet(self) -> bool:
@@ -146,6 +152,15 @@ class Collector:
             return Proof.PENDING
         return Proof.PASSED if said.passed else Proof.FAILED
 
+    def queue(self, uid: str, seconds: float) -> Queue | None:
+        """The requests in the engine of this pod, averaged over so many seconds; None when that can't be known yet."""
+        voice, now = self._voices.get(uid), self._clock()
+        if voice is None:
+            return None
+        if voice.mean is None or voice.mean.seconds != seconds:
+            voice.mean = Mean(seconds, now)
+        return voice.mean.queue(now, fresh_seconds=max(FRESH_SECONDS, 3 * self.schedule.other_seconds))
+
     def _question(self, uid: str) -> str:
         voice = self._voices.get(uid)
         return voice.question if voice is not None and self._clock() - voice.wanted < ASKED_SECONDS else ""
@@ -221,6 +236,8 @@ class Collector:
             return
         news = is_news(voice.heard, heard) or voice.owed
         voice.heard, voice.at, voice.refused = heard, self._clock(), False
+        if voice.mean is not None and heard.requests is not None:
+            voice.mean.add(heard.requests, voice.at)
         if news:
             self._name(target, voice)
 

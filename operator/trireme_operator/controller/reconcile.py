@@ -33,7 +33,7 @@ from trireme_operator.controller.scope import CHILD_KINDS, ChildError, Children,
 from trireme_operator.controller.stalled import HeardFn, stalled
 from trireme_operator.controller.status import ZoneView, compute, compute_invalid, write_if_changed
 from trireme_operator.controller.store import Store
-from trireme_operator.controller.traffic import Ears, facts, live_traffic, made_at, marks_change
+from trireme_operator.controller.traffic import Ears, facts, live_traffic, made_at, marks_change, with_queues
 from trireme_operator.controller.unpermitted import unpermitted, unseen
 from trireme_operator.controller.way_in import ensure_way_in
 from trireme_operator.controller.zone_runs import rolling_out
@@ -322,6 +322,7 @@ def _weigh(scope: Scope, course: Course, *, now: int, ears: Ears) -> dict[str | 
     rhythm = pace(scope.cluster)
     live = live_traffic(scope, course.plan)
     found = facts(course.groups, rhythm, now=now, ears=ears, live=live, hold=course.holds.get)
+    found = with_queues(found, course.groups, ears.queue, course.plan.balancing)
     return weights(course.plan, found, live=live, pace=rhythm, now=now)
 
 

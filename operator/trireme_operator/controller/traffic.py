@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trireme_operator.api.labels import ANNOTATION_TRAFFIC, LABEL_ROTATION, ROTATION_OUT
+from trireme_operator.api.labels import ANNOTATION_BALANCE, ANNOTATION_TRAFFIC, LABEL_ROTATION, ROTATION_OUT
 from trireme_operator.collector import Listening
 from trireme_operator.controller.causes import is_ready
 from trireme_operator.controller.claims import NOT_YET
@@ -12,17 +12,31 @@ from trireme_operator.controller.routes import weights_in
 from trireme_operator.controller.scope import Scope
 from trireme_operator.controller.times import seconds
 from trireme_operator.kube import HTTP_ROUTE, Obj
-from trireme_operator.planning import ClusterPlan, Hold, LiveTraffic, Pace, Proof, Voice, Way, ZoneFacts, ZoneWeight
+from trireme_operator.planning import (
+    ClusterPlan,
+    Hold,
+    LiveTraffic,
+    Pace,
+    Proof,
+    Queue,
+    Voice,
+    Way,
+    ZoneFacts,
+    ZoneWeight,
+    averaged_seconds,
+    balancing,
+)
 from trireme_operator.planning.pace import decode
 
 
 def live_traffic(scope: Scope, wanted: ClusterPlan) -> LiveTraffic | None:
-    """What the live route says now: the memory of which zone was out of traffic. None without a route."""
+    """What the live route says now: the memory of which zone was out of traffic, or had less. None without a route."""
     route = scope.children.get(HTTP_ROUTE, wanted.route_name)
     if route is None:
         return None
-    weights = weights_in(route, wanted.zones)
-    return LiveTraffic(weights, decode((route["metadata"].get("annotations") or {}).get(ANNOTATION_TRAFFIC)))
+    annotations = route["metadata"].get("annotations") or {}
+    parts = balancing.decode(annotations.get(ANNOTATION_BALANCE))
+    return LiveTraffic(weights_in(route, wanted.zones), decode(annotations.get(ANNOTATION_TRAFFIC)), parts)
 
 
 WITNESS_SECONDS = 1.5
@@ -56,12 +70,17 @@ ProveFn = Callable[[str, str], Proof]
 """Whether a completion passed, asked of the leader in the pod of a UID, for a question."""
 
 
+QueueFn = Callable[[str, float], Queue | None]
+"""The requests in the engine of the pod of a UID, averaged over so many seconds; None when that isn't known yet."""
+
+
 @dataclass(frozen=True)
 class Ears:
     """What the launchers are asked, and what is heard of them."""
 
     listen: ListenFn = lambda _: None
     prove: ProveFn = lambda *_: Proof.UNAVAILABLE
+    queue: QueueFn = lambda *_: None
 
 
 def facts(
@@ -83,6 +102,30 @@ def facts(
             waits = PROOF_SECONDS if proof in {Proof.PENDING, Proof.FAILED} else None
             found[name] = replace(found[name], proof=proof, judged=found[name].judged or waits)
     return found
+
+
+def with_queues(
+    found: Mapping[str | None, ZoneFacts],
+    groups: Mapping[str | None, Sequence[Group]],
+    ask: QueueFn,
+    interval: int | None,
+) -> dict[str | None, ZoneFacts]:
+    """The same, with the queue of each zone where weights go by it: every `interval` seconds."""
+    if interval is None:
+        return dict(found)
+    seconds = averaged_seconds(interval)
+    return {name: replace(each, queue=_queue(groups[name], ask, seconds)) for name, each in found.items()}
+
+
+def _queue(groups: Sequence[Group], ask: QueueFn, seconds: float) -> Queue | None:
+    """Of each ready group, as far as it is known: a group is only when all of its pods that serve say it."""
+    ready = [group for group in groups if group.ready and not is_out(group)]
+    asked = [[ask(pod["metadata"].get("uid", ""), seconds) for pod in _serving(group.pods)] for group in ready]
+    told = [[queue.length if queue else None for queue in queues] for queues in asked]
+    sums = [sum(known) for lengths in told if (known := [each for each in lengths if each is not None]) == lengths]
+    if sums:
+        return Queue(sum(sums) / len(sums))
+    return None if any(queue is None for queues in asked for queue in queues) else Queue(None)
 
 
 def _observed(

@@ -12,7 +12,7 @@ from trireme_operator.controller.stalled import HeardFn
 from trireme_operator.controller.times import seconds, timestamp
 from trireme_operator.controller.traffic import live_traffic
 from trireme_operator.kube import HTTP_ROUTE, LEADER_WORKER_SET, Obj
-from trireme_operator.planning import ClusterPlan, LiveTraffic, ZonePlan, ZoneRun
+from trireme_operator.planning import ClusterPlan, LiveTraffic, ZonePlan, ZoneRun, whole_of
 
 ASK_AGAIN_SECONDS = 3
 """While requests are waited for: launchers count them every three seconds, and nobody is told of it."""
@@ -103,10 +103,15 @@ def _run(scope: Scope, zone: ZonePlan, groups: tuple[Group, ...], *, leaving: bo
 
 
 def _traffic(live: LiveTraffic | None, zone: ZonePlan, *, now: int) -> tuple[int | None, bool]:
-    """The zone's weight in the live route (None without one), and whether it has been 0 for long enough to count."""
+    """The zone's weight in the live route (None without one), and whether it has been 0 for long enough to count.
+
+    Of a zone that has less because its queue is long: the weight that it would have without that.
+    """
     if live is None:
         return None, False
-    share, mark = live.weights.get(zone.name, 0), live.marks.get(zone.name)
+    share, mark, part = live.weights.get(zone.name, 0), live.marks.get(zone.name), live.parts.get(zone.name)
+    if part is not None:
+        share = whole_of(share, part.percent)
     return share, share == 0 and (mark is None or now - mark.since >= COUNTED_SECONDS)
 
 

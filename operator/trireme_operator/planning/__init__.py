@@ -15,6 +15,7 @@ from trireme_operator.planning.autoscaling import (
     targets,
     zone_loss,
 )
+from trireme_operator.planning.balancing import Part, Queue, averaged_seconds, whole_of
 from trireme_operator.planning.catalogue import look_up
 from trireme_operator.planning.decisions import Decision, decide, decisions
 from trireme_operator.planning.drain import (
@@ -80,11 +81,13 @@ __all__ = [
     "ModelFit",
     "Notice",
     "Pace",
+    "Part",
     "Permit",
     "Picker",
     "PodRanks",
     "PreflightPlan",
     "Proof",
+    "Queue",
     "Rank",
     "Regime",
     "RestartPolicy",
@@ -106,6 +109,7 @@ __all__ = [
     "ZonePlan",
     "ZoneRun",
     "ZoneWeight",
+    "averaged_seconds",
     "decide",
     "decisions",
     "device_bytes",
@@ -145,6 +149,7 @@ __all__ = [
     "unknown_drains",
     "upkeep",
     "weights",
+    "whole_of",
     "with_drains",
     "with_survivor_floor",
     "zone_loss",

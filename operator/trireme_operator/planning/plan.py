@@ -9,6 +9,7 @@ from trireme_operator.api import InferenceCluster, InvalidResource, Violation
 from trireme_operator.api.autoscaling import Autoscaling
 from trireme_operator.api.zones import Zone, ZoneState
 from trireme_operator.planning import names
+from trireme_operator.planning.balancing import balancing_interval
 from trireme_operator.planning.endpoint_picker import pickers
 from trireme_operator.planning.geometry import GroupGeometry, geometry
 from trireme_operator.planning.restarts import RestartPolicy, restart_policy
@@ -76,7 +77,10 @@ class ZonePlan:
 
 @dataclass(frozen=True)
 class ClusterPlan:
-    """One resource. Zones are in the order of the spec; there is at least one."""
+    """One resource. Zones are in the order of the spec; there is at least one.
+
+    ``balancing``: seconds between two steps by which a zone with a longer queue gets less; None for no such steps.
+    """
 
     name: str
     namespace: str
@@ -87,6 +91,7 @@ class ClusterPlan:
     service_account_name: str
     pod_monitor_name: str
     restarts: RestartPolicy
+    balancing: int | None = None
 
     @property
     def zoned(self) -> bool:
@@ -123,6 +128,7 @@ def plan(cluster: InferenceCluster) -> ClusterPlan:
         service_account_name=names.service_account_name(name),
         pod_monitor_name=names.pod_monitor_name(name),
         restarts=restart_policy(cluster.spec.restarts),
+        balancing=balancing_interval(cluster),
     )
     pickers(cluster, found.pools)  # whether each pool has one of its own
     return found

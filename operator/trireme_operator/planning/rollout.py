@@ -34,10 +34,10 @@ class ZoneRun:
     ``revision``: what its LeaderWorkerSet is made from, None without one. ``groups``: those it has or should have.
     ``needed``: ready groups that make it whole. ``updating``: LeaderWorkerSet still replaces groups, or has not looked
     at the latest template. ``since``: when this revision came, in seconds since the epoch, while it is not yet known to
-    have become ready; else None. ``weight``: the spec's. ``share``: the live route's, None without a route.
-    ``unreached``: the route sends it nothing, and every gateway knows. ``running``: unfinished requests, None where
-    nobody says. ``most``: groups that an autoscaler may give it. ``leaving``: it is drained or disabled. ``cause``:
-    what keeps it from being whole, in words.
+    have become ready; else None. ``weight``: the spec's. ``share``: the live route's, before balancing, None without a
+    route. ``unreached``: the route sends it nothing, and every gateway knows. ``running``: unfinished requests, None
+    where nobody says. ``most``: groups that an autoscaler may give it. ``leaving``: it is drained or disabled.
+    ``cause``: what keeps it from being whole, in words.
     """
 
     name: ZoneName

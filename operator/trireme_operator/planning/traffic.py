@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from trireme_operator.api import WeightReason
+from trireme_operator.planning.balancing import WHOLE, Load, Part, next_step, part_of, rebalanced
 from trireme_operator.planning.pace import Mark, Pace, Way
 from trireme_operator.planning.plan import ClusterPlan, Regime, ZonePlan
 from trireme_operator.planning.zone_facts import Hold, Proof, Voice, ZoneFacts
@@ -23,7 +24,6 @@ _HELD = {
     Hold.ROLLING_OUT: WeightReason.ROLLING_OUT,
     Hold.NODE_MAINTENANCE: WeightReason.NODE_MAINTENANCE,
 }
-_FULL = 100
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ZoneWeight:
     """A zone's weight, relative to the others, and why it is that.
 
     ``percent`` of its share, for a zone on its way. ``mark`` is what the route is to remember of it, ``again`` the
-    seconds until it may become another one without news.
+    seconds until it may become another one without news. ``part`` is what it is to remember of the zone's balancing.
     """
 
     weight: int
@@ -39,14 +39,16 @@ class ZoneWeight:
     percent: int | None = None
     mark: Mark | None = None
     again: float | None = None
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
 class LiveTraffic:
-    """What the live route says: weights by zone, and marks by zone."""
+    """What the live route says, all by zone: weights, marks, and parts."""
 
     weights: Mapping[str | None, int]
     marks: Mapping[str | None, Mark] = field(default_factory=dict)
+    parts: Mapping[str | None, Part] = field(default_factory=dict)
 
 
 def weights(
@@ -71,20 +73,33 @@ def weights(
     - All silent: the observer is cut off, and no weight is raised.
     - No zone well: the weights of the live route; before any zone was ever ready, the spec's.
     - A zone to which the spec gives no weight or no groups, or that is disabled: 0.
+    - Where the plan asks for balancing: of each of these only the zone's part, which the queues of the zones that are
+      simply in traffic move. A zone that is out of traffic, or alone in it, has none to remember.
     """
-    found = _Decision(plan, facts, live, pace or Pace(), now)
+    parts = live.parts if live is not None and plan.balancing is not None else {}
+    found = _Decision(plan, facts, live, pace or Pace(), now, parts)
     result = found.all()
-    if not any(zone.weight for zone in result.values()) and found.well:
-        # Whoever was in traffic is gone: those that are well take it all, whatever they were waiting for.
-        free = [zone for zone in found.well if found.of(zone).hold is None]
-        result |= {zone.name: _share(zone, found.of(zone).ready) for zone in free or found.well}
-    return result
+    return result if plan.balancing is None else _balanced(found, result, plan.balancing)
 
 
-def _share(zone: ZonePlan, ready: int) -> ZoneWeight:
-    if ready >= zone.base:
-        return ZoneWeight(zone.weight, WeightReason.HEALTHY)
-    return ZoneWeight(max(1, zone.weight * ready // zone.base), WeightReason.PARTLY_READY)
+def _balanced(found: _Decision, result: dict[str | None, ZoneWeight], interval: int) -> dict[str | None, ZoneWeight]:
+    """With the parts that the queues ask for; nobody's are trusted while the observer may be cut off."""
+    kept = _kept(result, found.parts)
+    loads = {} if found.blind else found.loads(result)
+    parts = rebalanced(loads, kept, interval, now=found.now)
+    if parts != found.parts:
+        result = replace(found, parts=parts).all()
+    wait = next_step(parts, interval, now=found.now)
+    return {
+        name: replace(zone, part=parts.get(name), again=wait if zone.again is None else min(wait, zone.again))
+        for name, zone in result.items()
+    }
+
+
+def _kept(result: Mapping[str | None, ZoneWeight], parts: Mapping[str | None, Part]) -> dict[str | None, Part]:
+    """The parts of zones in traffic; beside nobody a part means nothing."""
+    in_traffic = [name for name, zone in result.items() if zone.weight > 0]
+    return {name: parts[name] for name in in_traffic if name in parts and len(in_traffic) > 1}
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,7 @@ class _Decision:
     live: LiveTraffic | None
     pace: Pace
     now: int
+    parts: Mapping[str | None, Part]
 
     def of(self, zone: ZonePlan) -> ZoneFacts:
         return self.facts.get(zone.name, ZoneFacts())
@@ -110,6 +126,29 @@ class _Decision:
         return [zone for zone in self.wanted if self.of(zone).ready > 0 and not self._lost(zone)]
 
     def all(self) -> dict[str | None, ZoneWeight]:
+        result = self._each()
+        if not any(zone.weight for zone in result.values()) and self.well:
+            # Whoever was in traffic is gone: those that are well take it all, whatever they were waiting for.
+            free = [zone for zone in self.well if self.of(zone).hold is None]
+            result |= {zone.name: self._share(zone, self.of(zone).ready) for zone in free or self.well}
+        return result
+
+    def loads(self, result: Mapping[str | None, ZoneWeight]) -> dict[str | None, Load]:
+        """The zones that are in traffic, and neither on their way nor to leave it."""
+        zones = [zone for zone in self.well if result[zone.name].weight > 0 and result[zone.name].mark is None]
+        facts = {zone.name: self.of(zone) for zone in zones}
+        return {name: Load(each.ready, each.queue) for name, each in facts.items() if each.hold is None}
+
+    def _share(self, zone: ZonePlan, ready: int) -> ZoneWeight:
+        part = self.parts.get(zone.name)
+        percent = WHOLE if part is None else part.percent
+        whole = ready >= zone.base
+        weight = part_of(zone.weight if whole else max(1, zone.weight * ready // zone.base), percent)
+        if percent < WHOLE:
+            return ZoneWeight(weight, WeightReason.BALANCED, percent)
+        return ZoneWeight(weight, WeightReason.HEALTHY if whole else WeightReason.PARTLY_READY)
+
+    def _each(self) -> dict[str | None, ZoneWeight]:
         found = {zone.name: (zone, self._weight(zone)) for zone in self.plan.zones}
         return {name: replace(decided, again=self._again(zone, decided)) for name, (zone, decided) in found.items()}
 
@@ -139,7 +178,7 @@ class _Decision:
         return self.of(zone).voice is Voice.SILENT
 
     @property
-    def _blind(self) -> bool:
+    def blind(self) -> bool:
         """It may be the observer that is cut off, so nothing that it can't hear is trusted with more."""
         return any(self.of(zone).voice is Voice.CUT_OFF for zone in self.wanted)
 
@@ -153,7 +192,7 @@ class _Decision:
         facts, mark = self.of(zone), decided.mark
         moving = mark is not None and mark.way is not Way.OUT
         step = self.pace.next_step(mark, now=self.now) if mark is not None and moving else None
-        grows = zone.weight > 0 and decided.weight < _share(zone, facts.ready).weight
+        grows = zone.weight > 0 and decided.weight < self._share(zone, facts.ready).weight
         waits = (facts.judged, facts.settles if grows else None, step)
         return min((wait for wait in waits if wait is not None), default=None)
 
@@ -199,13 +238,13 @@ class _Decision:
         percent = self.pace.percent(mark, now=self.now)
         if percent == 0:
             return ZoneWeight(0, reason, mark=Mark(Way.OUT, self.now, mark.reason))
-        weight = max(1, _share(zone, self.of(zone).ready).weight * percent // _FULL)
+        weight = max(1, self._share(zone, self.of(zone).ready).weight * percent // WHOLE)
         return ZoneWeight(weight, reason, percent, mark)
 
     def _in(self, zone: ZonePlan) -> ZoneWeight:
         live, mark, facts = self._live(zone), self._mark(zone), self.of(zone)
-        share = _share(zone, facts.ready)
-        if self._blind and live is not None and any(self._live(each) for each in self.well):
+        share = self._share(zone, facts.ready)
+        if self.blind and live is not None and any(self._live(each) for each in self.well):
             return ZoneWeight(min(live, share.weight), WeightReason.FAIL_STATIC, mark=mark)
         if mark is not None and mark.way is Way.OUT:
             return self._returning_from_out(zone, mark)
@@ -213,7 +252,7 @@ class _Decision:
             return self._returning(zone, self.pace.turn_back(mark, now=self.now))
         if not live or share.weight <= live:
             return share
-        risen = max(live, _share(zone, facts.settled).weight if facts.settled else live)
+        risen = max(live, self._share(zone, facts.settled).weight if facts.settled else live)
         return replace(share, weight=risen) if risen == share.weight else ZoneWeight(risen, WeightReason.PARTLY_READY)
 
     def _returning_from_out(self, zone: ZonePlan, mark: Mark) -> ZoneWeight:
@@ -225,8 +264,8 @@ class _Decision:
         return self._returning(zone, Mark(Way.BACK, self.now, mark.reason))
 
     def _returning(self, zone: ZonePlan, mark: Mark) -> ZoneWeight:
-        share = _share(zone, self.of(zone).ready)
+        share = self._share(zone, self.of(zone).ready)
         percent = self.pace.percent(mark, now=self.now)
-        if percent >= _FULL:
+        if percent >= WHOLE:
             return share
-        return ZoneWeight(max(1, share.weight * percent // _FULL), WeightReason.RETURNING, percent, mark)
+        return ZoneWeight(max(1, share.weight * percent // WHOLE), WeightReason.RETURNING, percent, mark)

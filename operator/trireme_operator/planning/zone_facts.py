@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from trireme_operator.planning.balancing import Queue
+
 
 class Hold(StrEnum):
     """Why a zone is to be out of traffic, though its groups may be well."""
@@ -48,7 +50,7 @@ class ZoneFacts:
     ``ready``: ready groups that may be sent to. ``settled``: those of them that have been so, and whose zone has been
     heard, for `spec.failover.dwellSeconds`; ``settles``: seconds until that number may grow, None when it will not by
     itself. ``was_ready``: a group that is there now is ready, or was. ``judged``: seconds until the voice may be
-    another one without news.
+    another one without news. ``queue``: None while it can't be known yet how long it is, or nobody asked.
     """
 
     ready: int = 0
@@ -59,3 +61,4 @@ class ZoneFacts:
     judged: float | None = None
     hold: Hold | None = None
     proof: Proof = Proof.UNAVAILABLE
+    queue: Queue | None = None

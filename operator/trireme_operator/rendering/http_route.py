@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from trireme_operator.api import InferenceCluster
 from trireme_operator.api.gateway import Gateway, Timeouts
-from trireme_operator.api.labels import ANNOTATION_TRAFFIC
-from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight
+from trireme_operator.api.labels import ANNOTATION_BALANCE, ANNOTATION_TRAFFIC
+from trireme_operator.planning import ClusterPlan, ZonePlan, ZoneWeight, balancing
 from trireme_operator.planning.pace import encode
 from trireme_operator.rendering.metadata import Obj, metadata, stamp
 from trireme_operator.rendering.services import PORT
@@ -41,12 +41,11 @@ def http_route(
         "timeouts": _timeouts(gateway),
         **_filters(gateway),
     }
-    marks = encode({name: zone.mark for name, zone in weights.items() if zone.mark is not None})
     return stamp(
         {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
-            "metadata": metadata(cluster, plan.route_name, annotations={ANNOTATION_TRAFFIC: marks} if marks else None),
+            "metadata": metadata(cluster, plan.route_name, annotations=_memory(weights) or None),
             "spec": {
                 "parentRefs": parents,
                 **({"hostnames": list(gateway.hostnames)} if gateway.hostnames else {}),
@@ -54,6 +53,13 @@ def http_route(
             },
         }
     )
+
+
+def _memory(weights: Mapping[str | None, ZoneWeight]) -> dict[str, str]:
+    """What the next decision goes by."""
+    marks = encode({name: zone.mark for name, zone in weights.items() if zone.mark is not None})
+    parts = balancing.encode({name: zone.part for name, zone in weights.items() if zone.part is not None})
+    return {key: text for key, text in ((ANNOTATION_TRAFFIC, marks), (ANNOTATION_BALANCE, parts)) if text}
 
 
 def _backend(zone: ZonePlan, *, to_pools: bool) -> Obj:
