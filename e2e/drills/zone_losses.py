@@ -19,8 +19,8 @@ _CUT_SECONDS, _SHORT_CUT_SECONDS = 25.0, 12.0
 _LOST_SECONDS, _TAKEN_OVER_SECONDS = 5.0, 15.0
 _APPLIED_SECONDS = 1.0
 """Until the gateway follows a weight."""
-_MOVED_SECONDS, _HEALED_SECONDS = 8.0, 1.0
-"""After a cut, when the weight has moved; and after its end, before anything came of it."""
+_KILLED_SECONDS = 1.0
+"""After a cut or its end: before anything came of it."""
 _FLAP_SECONDS, _FLAPS = 5.0, 5
 _STATIC = "FailStatic"
 _STATIC_SECONDS = 20.0
@@ -49,10 +49,10 @@ def lost(common: Callable[..., Drill], *, short: bool) -> tuple[Drill, ...]:
         ),
         cut(
             "zone-cut-operators-killed",
-            f"a zone's network cut off for {away:.0f} s, and SIGKILL to every operator meanwhile and just after it",
+            f"a zone's network cut off for {away:.0f} s, and SIGKILL to every operator just after the cut and its end",
             prepare=_new_outside,
             follow=partial(_kill_and_heal_and_kill, seconds=away),
-            limits=_limits(_LOST_SECONDS, away),
+            limits=_limits(_TAKEN_OVER_SECONDS, away),
         ),
     )
     return found if short else (*found, _stopped(common), _flapping(common), _all_unready(common))
@@ -97,14 +97,14 @@ def _start_after(scene: Scene) -> None:
 
 
 def _kill_and_heal_and_kill(scene: Scene, *, seconds: float) -> None:
-    """Who starts while the zone is away has never heard it: the route says that it had lost its traffic."""
-    _kill_operators(scene, after=_MOVED_SECONDS)
-    _heal_after(scene, seconds=seconds - _MOVED_SECONDS)
-    _kill_operators(scene, after=_HEALED_SECONDS)
+    """The operators are gone when the silence is noticed, and when the zone answers again."""
+    _kill_operators(scene)
+    _heal_after(scene, seconds=seconds - _KILLED_SECONDS)
+    _kill_operators(scene)
 
 
-def _kill_operators(scene: Scene, *, after: float) -> None:
-    time.sleep(after)
+def _kill_operators(scene: Scene) -> None:
+    time.sleep(_KILLED_SECONDS)
     processes.kill_operator(scene.target.kube)
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from tests.unit.controller_samples import pod
 from tests.unit.reconcile_world import World
+from trireme_operator.api import WeightReason
 from trireme_operator.collector import Listening
 from trireme_operator.controller.groups import Group, groups_of
 from trireme_operator.controller.traffic import LOOK_SECONDS, Ears, facts
 from trireme_operator.kube import BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, LEADER_WORKER_SET, POD, Obj
-from trireme_operator.planning import Pace, Proof, Voice, ZoneFacts
+from trireme_operator.planning import LiveTraffic, Mark, Pace, Proof, Voice, Way, ZoneFacts
 
 NOW = 1_767_225_600
 """2026-01-01T00:00:00Z."""
@@ -98,7 +99,8 @@ BACK = Listening(asked=100.0, heard=0.1, steady=2.9, silence=None)
         pytest.param(silence(9), BACK, Voice.CUT_OFF, LOOK_SECONDS, id="the other one was silent as well a moment ago"),
         pytest.param(silence(3), None, Voice.CUT_OFF, LOOK_SECONDS, id="nobody else is asked"),
         pytest.param(silence(9, heard=False), HEARD, Voice.SILENT, None, id="never heard, and others are"),
-        pytest.param(silence(2, heard=False), HEARD, Voice.UNKNOWN, None, id="never heard, for a moment"),
+        pytest.param(silence(2, heard=False), HEARD, Voice.UNKNOWN, 1.0, id="never heard, for a moment"),
+        pytest.param(silence(4, heard=False), BACK, Voice.UNKNOWN, LOOK_SECONDS, id="never heard, nor others for long"),
         pytest.param(silence(99, heard=False), silence(99, heard=False), Voice.UNKNOWN, None, id="nobody ever heard"),
     ],
 )
@@ -107,6 +109,22 @@ def test_whose_silence_it_is(
 ) -> None:
     found = zone_facts(groups(ready_at(None)), listening, b=other)
     assert (found.voice, found.judged) == (voice, judged)
+
+
+@pytest.mark.parametrize(
+    ("reason", "listening", "settled"),
+    [
+        pytest.param(WeightReason.SILENT, None, 0, id="its node comes back, and nobody can be asked yet"),
+        pytest.param(WeightReason.SILENT, HEARD, 1, id="it is heard again"),
+        pytest.param(WeightReason.NO_READY_GROUP, None, 1, id="launchers are not asked at all"),
+    ],
+)
+def test_a_zone_that_was_silent_is_not_well_before_somebody_is_asked(
+    reason: WeightReason, listening: Listening | None, settled: int
+) -> None:
+    live = LiveTraffic({"a": 0}, {"a": Mark(Way.OUT, 0, reason)})
+    found = facts({"a": groups(ready_at(None))}, Pace(), now=100, ears=Ears(lambda _: listening), live=live)
+    assert found["a"].settled == settled
 
 
 def test_an_observer_that_loses_everybody_never_takes_that_for_a_lost_zone() -> None:

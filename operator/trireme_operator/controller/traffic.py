@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from trireme_operator.api import WeightReason
 from trireme_operator.api.labels import ANNOTATION_BALANCE, ANNOTATION_TRAFFIC, LABEL_ROTATION, ROTATION_OUT
 from trireme_operator.collector import Listening
 from trireme_operator.controller.causes import is_ready
@@ -96,6 +97,9 @@ def facts(
     observed = _observed(groups, pace, now=now, listen=ears.listen)
     found = {name: replace(each, hold=hold(name)) for name, each in observed.items()}
     for name, mark in (live.marks if live is not None else {}).items():
+        if mark.reason is WeightReason.SILENT and name in found and ears.listen(_leaders(groups[name])) is None:
+            # Its node is coming back: the pods say that they are ready, as they were, and there is nobody to ask yet.
+            found[name] = replace(found[name], settled=0, settles=float(pace.dwell))
         if mark.way is Way.OUT and name in found and found[name].settled and found[name].hold is None:
             leader = next(group.leader for group in groups[name] if group.ready and not is_out(group) and group.leader)
             proof = ears.prove(leader["metadata"].get("uid", ""), str(mark.since))
@@ -175,9 +179,7 @@ def _voice(listening: Listening | None, pace: Pace, speaking: Sequence[Listening
         return Voice.UNKNOWN, None
     silence = listening.silence
     if listening.heard is None:
-        # Perhaps nobody can be reached from here; where others can, it is this zone.
-        lost = silence is not None and silence >= pace.detect and is_witnessed(silence, speaking)
-        return Voice.SILENT if lost else Voice.UNKNOWN, None
+        return _never_heard(silence, pace, speaking)
     if silence is None:
         return Voice.HEARD, None
     if silence < pace.detect:
@@ -185,6 +187,18 @@ def _voice(listening: Listening | None, pace: Pace, speaking: Sequence[Listening
     if is_witnessed(silence, speaking):
         return Voice.SILENT, None
     return Voice.CUT_OFF, LOOK_SECONDS if speaking or silence < pace.detect + LOOKS_SECONDS else None
+
+
+def _never_heard(silence: float | None, pace: Pace, speaking: Sequence[Listening]) -> tuple[Voice, float | None]:
+    """Perhaps nobody can be reached from here; where others can, it is this zone.
+
+    A silence that is as old as this process makes no news when it has lasted, so it is looked at again.
+    """
+    if silence is None or not speaking:
+        return Voice.UNKNOWN, None
+    if silence >= pace.detect and is_witnessed(silence, speaking):
+        return Voice.SILENT, None
+    return Voice.UNKNOWN, max(pace.detect - silence, LOOK_SECONDS)
 
 
 def is_witnessed(silence: float, speaking: Iterable[Listening]) -> bool:
