@@ -84,6 +84,7 @@ def silence(seconds: float, *, heard: bool = True) -> Listening:
     return Listening(asked=100.0, heard=seconds if heard else None, steady=None, silence=seconds)
 
 
+ASKED = Listening(asked=0.1, heard=None, steady=None, silence=None)
 BACK = Listening(asked=100.0, heard=0.1, steady=2.9, silence=None)
 
 
@@ -100,6 +101,7 @@ BACK = Listening(asked=100.0, heard=0.1, steady=2.9, silence=None)
         pytest.param(silence(3), None, Voice.CUT_OFF, LOOK_SECONDS, id="nobody else is asked"),
         pytest.param(silence(9, heard=False), HEARD, Voice.SILENT, None, id="never heard, and others are"),
         pytest.param(silence(2, heard=False), HEARD, Voice.UNKNOWN, 1.0, id="never heard, for a moment"),
+        pytest.param(ASKED, HEARD, Voice.UNKNOWN, 3.0, id="asked just now"),
         pytest.param(silence(4, heard=False), BACK, Voice.UNKNOWN, LOOK_SECONDS, id="never heard, nor others for long"),
         pytest.param(silence(99, heard=False), silence(99, heard=False), Voice.UNKNOWN, None, id="nobody ever heard"),
     ],

@@ -194,11 +194,11 @@ def _never_heard(silence: float | None, pace: Pace, speaking: Sequence[Listening
 
     A silence that is as old as this process makes no news when it has lasted, so it is looked at again.
     """
-    if silence is None or not speaking:
+    if not speaking:
         return Voice.UNKNOWN, None
-    if silence >= pace.detect and is_witnessed(silence, speaking):
-        return Voice.SILENT, None
-    return Voice.UNKNOWN, max(pace.detect - silence, LOOK_SECONDS)
+    if silence is None or silence < pace.detect:
+        return Voice.UNKNOWN, max(pace.detect - (silence or 0.0), LOOK_SECONDS)
+    return (Voice.SILENT, None) if is_witnessed(silence, speaking) else (Voice.UNKNOWN, LOOK_SECONDS)
 
 
 def is_witnessed(silence: float, speaking: Iterable[Listening]) -> bool:
