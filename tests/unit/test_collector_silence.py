@@ -105,14 +105,14 @@ async def test_a_zone_is_not_silent_while_one_of_its_leaders_is_heard() -> None:
     assert wire.listening(uids[0]).silence is not None
 
 
-async def test_one_that_was_never_heard_names_nobody() -> None:
+async def test_a_zone_that_was_never_heard_is_named_once_to_be_judged() -> None:
     wire = Wire()
-    uid = wire.add(0)
-    wire.cut.add("10.0.0.0")
-    await wire.pass_by(4)
-    found = wire.listening(uid)
+    uids = [wire.add(number) for number in range(2)]
+    wire.cut |= {"10.0.0.0", "10.0.0.1"}
+    await wire.pass_by(30)
+    found = wire.listening(*uids)
     assert (found.heard, found.steady) == (None, None)
-    assert wire.changed == []
+    assert wire.changed == [WHERE]
 
 
 async def test_a_completion_is_asked_for_while_somebody_wants_it() -> None:

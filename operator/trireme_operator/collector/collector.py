@@ -210,7 +210,8 @@ class Collector:
             return
         if not voice.silent:
             voice.silent, voice.failed = True, began
-            voice.owed = target.leads and voice.answered is not None
+            # Of a zone that never answered somebody has to judge whether it is lost, or can't be reached from here.
+            voice.owed = target.leads and (voice.answered is not None or self.schedule.is_sentinel(target))
         if voice.owed:
             self._name(target, voice)
         if self.schedule.is_sentinel(target):
