@@ -30,6 +30,7 @@ ORDER = (
     "test_reconcile",
     "test_load",  # drains a node of its own pods, too, and cuts a zone off
     "test_disruption",  # drains nodes of its own pods, and moves one to another zone
+    "test_uninstall",  # and installs it again
     "test_upgrade",  # installs another version for a while
     "test_cluster",  # stops nodes and cuts zones
 )
