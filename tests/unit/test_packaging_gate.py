@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from e2e import gate, results
+from e2e import gate, lanes, results
 from e2e.cluster import local
 from e2e.lanes import Lanes, Outcome
 from e2e.phase import ENDING_SECONDS, LATE, Phase, Running
 from e2e.results import Results
+from e2e.tests.conftest import ORDER
 
 JUNIT = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest">
@@ -300,3 +301,9 @@ def test_an_unknown_phase_is_refused_with_the_known_ones_and_nothing_is_removed(
 
     assert (tmp_path / "unit.xml").exists()
     assert "there is no such phase, only check, programs" in capsys.readouterr().err
+
+
+def test_every_module_that_needs_the_cluster_has_its_place() -> None:
+    found = {file.stem for file in (lanes.ROOT / "e2e" / "tests").glob("test_*.py")}
+    assert found == set(ORDER)
+    assert len(ORDER) == len(found)
