@@ -129,6 +129,12 @@ def test_a_zone_that_was_silent_is_not_well_before_somebody_is_asked(
     assert found["a"].settled == settled
 
 
+def test_a_zone_that_was_silent_and_has_no_ready_group_is_not_looked_at_again_and_again() -> None:
+    live = LiveTraffic({"a": 0}, {"a": Mark(Way.OUT, 0, WeightReason.SILENT)})
+    found = facts({"a": ()}, Pace(), now=100, ears=Ears(lambda _: None), live=live)
+    assert (found["a"].ready, found["a"].settles, found["a"].judged) == (0, None, None)
+
+
 def test_an_observer_that_loses_everybody_never_takes_that_for_a_lost_zone() -> None:
     """Last answers and failed reads at any moment of the second in which the cut falls."""
     for a in range(11):

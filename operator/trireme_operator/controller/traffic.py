@@ -17,6 +17,7 @@ from trireme_operator.planning import (
     ClusterPlan,
     Hold,
     LiveTraffic,
+    Mark,
     Pace,
     Proof,
     Queue,
@@ -97,8 +98,7 @@ def facts(
     observed = _observed(groups, pace, now=now, listen=ears.listen)
     found = {name: replace(each, hold=hold(name)) for name, each in observed.items()}
     for name, mark in (live.marks if live is not None else {}).items():
-        if mark.reason is WeightReason.SILENT and name in found and ears.listen(_leaders(groups[name])) is None:
-            # Its node is coming back: the pods say that they are ready, as they were, and there is nobody to ask yet.
+        if name in found and _nobody_can_be_asked(mark, found[name], groups[name], ears.listen):
             found[name] = replace(found[name], settled=0, settles=float(pace.dwell))
         if mark.way is Way.OUT and name in found and found[name].settled and found[name].hold is None:
             leader = next(group.leader for group in groups[name] if group.ready and not is_out(group) and group.leader)
@@ -106,6 +106,11 @@ def facts(
             waits = PROOF_SECONDS if proof in {Proof.PENDING, Proof.FAILED} else None
             found[name] = replace(found[name], proof=proof, judged=found[name].judged or waits)
     return found
+
+
+def _nobody_can_be_asked(mark: Mark, seen: ZoneFacts, groups: Sequence[Group], listen: ListenFn) -> bool:
+    """Of a zone that was silent: perhaps its node comes back, and its pods say that they are ready, as they were."""
+    return mark.reason is WeightReason.SILENT and seen.ready > 0 and listen(_leaders(groups)) is None
 
 
 def with_queues(
