@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from e2e import components, resources
 from e2e.api import Api, Obj, wait_until
 from e2e.cluster import Cluster
+from e2e.demo.watch import condition
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -32,6 +34,9 @@ while time.monotonic() < end and os.path.exists(sys.argv[1]):
 """A quarter of a processor, five times what a pod asks for, until its file is removed."""
 ROUND_SECONDS = 150
 """Metrics are a quarter of a minute old and one as long in the making, and a round of the autoscaler is a quarter."""
+
+ROUNDS_SECONDS = 35
+"""Two looks of the autoscaler, and some."""
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +154,25 @@ def test_no_switch_ends_a_group_that_is_asked_for(cluster: Cluster, kube: Api, n
     assert groups(kube, namespace) == 0
     resources.apply(cluster, namespace, scaled(least=2))
     await_groups(kube, namespace, 2)
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("metric", ["cpu", "memory"])
+def test_without_metrics_server_the_number_stays_and_the_status_says_what_to_do(
+    cluster: Cluster, kube: Api, namespace: str, metric: str
+) -> None:
+    resource = scaled(replicas=2)
+    resource["spec"]["autoscaling"]["metrics"] = {metric: 80}
+    resource["spec"]["resources"]["requests"]["memory"] = "256Mi"  # several times what a pod takes
+    components.remove_metrics_server(cluster)
+    try:
+        resources.apply(cluster, namespace, resource)
+        seen = resources.wait_for(kube, namespace, NAME, "AutoscalingActive", "False", seconds=ROUND_SECONDS)
+        assert "install metrics-server" in condition(seen, "AutoscalingActive")["message"]
+        await_groups(kube, namespace, 2)
+        time.sleep(ROUNDS_SECONDS)
+        assert are(kube, namespace, 2), "nobody knows how busy they are, so nobody ends one"
+    finally:
+        components.install_metrics_server(cluster)
+    resources.wait_for(kube, namespace, NAME, "AutoscalingActive", seconds=ROUND_SECONDS)
+    await_groups(kube, namespace, 1)
