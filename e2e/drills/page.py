@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -112,14 +113,19 @@ def wanted() -> str:
     return page(PAGE.read_text(), render(json.loads(RESULTS.read_text())))
 
 
-def main(arguments: Sequence[str]) -> int:
-    if "--check" not in arguments:
-        PAGE.write_text(wanted())
+def keep(file: Path, text: str, *, check: bool, made_by: str) -> int:
+    """Write the page, or with ``check`` only say whether it is as it must be; returns the exit status."""
+    if not check:
+        file.write_text(text)
         return 0
-    if PAGE.read_text() == wanted():
+    if file.read_text() == text:
         return 0
-    sys.stderr.write(f"{PAGE} is not what {RESULTS} says: run python -m e2e.drills.page\n")
+    sys.stderr.write(f"{file} is not what was measured: run python -m {made_by}\n")
     return 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    return keep(PAGE, wanted(), check="--check" in arguments, made_by="e2e.drills.page")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from e2e.drills.page import cell, page, seconds
+from e2e.drills.page import cell, keep, page, seconds
 from e2e.stack import REPOSITORY
 
 RESULTS = REPOSITORY / "bench" / "results" / "autoscaling.json"
@@ -113,13 +113,7 @@ def wanted() -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    if "--check" not in arguments:
-        PAGE.write_text(wanted())
-        return 0
-    if PAGE.read_text() == wanted():
-        return 0
-    sys.stderr.write(f"{PAGE} is not what {RESULTS} says: run python -m e2e.drills.scaling_page\n")
-    return 1
+    return keep(PAGE, wanted(), check="--check" in arguments, made_by="e2e.drills.scaling_page")
 
 
 if __name__ == "__main__":
