@@ -25,6 +25,7 @@ from trireme_operator.planning.preflight import preflight
 _HASH_LENGTH: Final = 10
 _MODEL_FIELDS: Final = frozenset({"credentials", "cache", "s3"})
 _RENDERING_LENGTH: Final = 8
+_RENDERING: Final = re.compile(rf"-[0-9a-f]{{{_RENDERING_LENGTH}}}")
 
 
 def template_inputs(cluster: InferenceCluster) -> dict[str, Any]:
@@ -80,7 +81,8 @@ def revision_name(cluster: InferenceCluster) -> str:
     """
     first = inputs_name(cluster)
     chosen = cluster.metadata.annotations.get(ANNOTATION_RENDERING, "")
-    later = re.fullmatch(rf"{re.escape(first)}-[0-9a-f]{{{_RENDERING_LENGTH}}}", chosen)
+    # One pattern for all resources: `re` would keep one for each of them.
+    later = chosen.startswith(first) and _RENDERING.fullmatch(chosen, len(first))
     return chosen if later else first
 
 
