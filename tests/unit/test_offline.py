@@ -230,7 +230,7 @@ def test_a_rule_that_fails_to_evaluate_is_a_finding() -> None:
     ],
 )
 def test_the_evaluator_and_our_functions_do_what_the_server_does(text: str, value: Any, expected: Any) -> None:
-    assert rules._evaluate(text, {"self": value}) == expected
+    assert rules._program(text).execute(rules._Scope(value, NEW).alone) == expected
 
 
 def texts() -> Iterator[str]:

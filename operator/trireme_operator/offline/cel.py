@@ -42,8 +42,9 @@ def findings(value: Any, schema: Schema, path: str, old: Old) -> Iterator[Findin
     """
     if value is None:
         return
+    scope = _Scope(value, old)
     for rule in schema.get("x-kubernetes-validations", ()):
-        yield from _judge(rule, value, path, old)
+        yield from _judge(rule, scope, path)
     if old.equals(value) and not _has_transitions(schema):
         return
     if isinstance(value, dict):
@@ -65,28 +66,50 @@ def matches(value: str, pattern: str) -> bool:
     return bool(_program("self.matches(pattern)").execute({"self": value, "pattern": pattern}))
 
 
-def _judge(rule: dict[str, str], value: Any, path: str, old: Old) -> Iterator[Finding]:
+class _Scope:
+    """A node's value, and what rules see of it: each of the two contexts takes a copy of all that is below the node."""
+
+    def __init__(self, value: Any, old: Old) -> None:
+        self.value = value
+        self.old = old
+
+    @functools.cached_property
+    def is_unchanged(self) -> bool:
+        return self.old.equals(self.value)
+
+    @functools.cached_property
+    def alone(self) -> cel.Context:
+        """For rules about the value."""
+        return cel.Context({"self": self.value}, functions=_FUNCTIONS)
+
+    @functools.cached_property
+    def changing(self) -> cel.Context:
+        """For rules about its change."""
+        return cel.Context({"self": self.value, "oldSelf": self.old.value}, functions=_FUNCTIONS)
+
+
+def _judge(rule: dict[str, str], scope: _Scope, path: str) -> Iterator[Finding]:
     text = rule["rule"]
-    transition = "oldSelf" in _program(text).variables()
-    if (transition and not old.exists) or (not transition and old.equals(value)):
+    transition = _is_transition(text)
+    if (transition and not scope.old.exists) or (not transition and scope.is_unchanged):
         return
-    variables = {"self": value} | ({"oldSelf": old.value} if transition else {})
     try:
-        kept = _evaluate(text, variables)
+        context = scope.changing if transition else scope.alone
+        kept = _program(text).execute(context)
     except (ValueError, TypeError, RuntimeError, KeyError, IndexError, ArithmeticError) as error:
-        yield Finding(path, Rule.CEL, f"{error} evaluating rule: {rule['message']}", shown(value), text)
+        yield Finding(path, Rule.CEL, f"{error} evaluating rule: {rule['message']}", shown(scope.value), text)
         return
     if kept is not True:
         field = rule.get("fieldPath", "")
-        yield Finding(path + field, Rule.CEL, _message(rule, variables), _value(value, field), text)
+        yield Finding(path + field, Rule.CEL, _message(rule, context), _value(scope.value, field), text)
 
 
-def _message(rule: dict[str, str], variables: dict[str, Any]) -> str:
+def _message(rule: dict[str, str], context: cel.Context) -> str:
     """What the rule says with the values at hand; its fixed text when that fails, is empty, long or has line ends."""
     expression = rule.get("messageExpression")
     if expression is not None:
         try:
-            said = str(_evaluate(expression, variables)).strip()
+            said = str(_program(expression).execute(context)).strip()
         except (ValueError, TypeError, RuntimeError, KeyError, IndexError, ArithmeticError):
             said = ""
         if said and "\n" not in said and len(said.encode()) <= _LONGEST_MESSAGE_BYTES:
@@ -101,10 +124,6 @@ def _value(value: Any, field: str) -> str:
     return "" if isinstance(value, dict | list | None) else shown(value)
 
 
-def _evaluate(text: str, variables: dict[str, Any]) -> Any:
-    return _program(text).execute(cel.Context(variables, functions=_FUNCTIONS))
-
-
 @functools.cache
 def _program(text: str) -> cel.Program:
     """A compiled expression. ``size`` is replaced by ours, because the evaluator counts bytes and CEL code points.
@@ -114,6 +133,12 @@ def _program(text: str) -> cel.Program:
 
     """
     return cel.compile(_LITERAL_OR_SIZE.sub(lambda found: "sizeOf" if found[0] == "size" else found[0], text))
+
+
+@functools.cache
+def _is_transition(text: str) -> bool:
+    """Whether a rule names ``oldSelf``."""
+    return "oldSelf" in _program(text).variables()
 
 
 def _has_transitions(schema: Schema) -> bool:
