@@ -44,7 +44,7 @@ def template(*arguments: str, values: Sequence[Path] = (), release: str = RELEAS
     """The objects of the chart (without its CRDs) for these values, in Helm's order of installation."""
     files = [f"--values={file}" for file in values]
     text = helm("template", release, str(CHART), f"--namespace={NAMESPACE}", *files, *arguments)
-    return [document for document in yaml.safe_load_all(text) if document is not None]
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document is not None]
 
 
 def lint() -> None:

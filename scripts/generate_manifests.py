@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,8 @@ def _file_name(obj: Mapping[str, Any]) -> str:
 
 
 def _yaml(obj: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(obj, sort_keys=False, width=120)
+    text: str = yaml.dump(obj, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
+    return text
 
 
 def check(files: Mapping[Path, str]) -> list[str]:
@@ -93,10 +94,10 @@ def check(files: Mapping[Path, str]) -> list[str]:
     return found
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Write manifests/ and the chart's CRDs.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file would change")
-    only_check = parser.parse_args().check
+    only_check = parser.parse_args(arguments).check
     files = generated()
     if only_check:
         differences = check(files)
@@ -114,4 +115,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

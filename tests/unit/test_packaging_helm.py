@@ -29,7 +29,7 @@ def by_identity(objects: list[Obj]) -> dict[tuple[str, str, str], Obj]:
 
 
 def load_all(text: str) -> list[Obj]:
-    return [document for document in yaml.safe_load_all(text) if document is not None]
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document is not None]
 
 
 def installed_by_file() -> dict[tuple[str, str, str], Obj]:
