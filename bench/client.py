@@ -23,6 +23,11 @@ _EVENT_BYTES = 2**22
 class RefusedError(RuntimeError):
     """The API server refused a request of the bench; the message has its answer."""
 
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+        """Of HTTP."""
+
 
 class Client:
     """One user of the API server; made by `connected`."""
@@ -37,7 +42,8 @@ class Client:
         async with self._session.request(method, self._server + path, data=body or None, headers=headers) as answer:
             raw = await answer.read()
             if not answer.ok:
-                raise RefusedError(f"{method} {path}: {answer.status} {raw[:1000].decode(errors='replace')}")
+                text = f"{method} {path}: {answer.status} {raw[:1000].decode(errors='replace')}"
+                raise RefusedError(text, status=answer.status)
             return raw
 
     async def get(self, path: str) -> Obj:
@@ -69,12 +75,13 @@ class Client:
             path = f"{kind.path()}?{urlencode(query | {'resourceVersion': version})}"
             async with self._session.get(f"{self._server}{path}", timeout=forever) as stream:
                 if not stream.ok:
-                    raise RefusedError(f"watch of {kind}: {stream.status} {await stream.text()}")
+                    raise RefusedError(f"watch of {kind}: {stream.status} {await stream.text()}", status=stream.status)
                 began.set()
                 async for line in stream.content:
                     event = json.loads(line)
                     if event["type"] == "ERROR":
-                        raise RefusedError(f"watch of {kind}: {event['object'].get('message')}")
+                        told = event["object"]
+                        raise RefusedError(f"watch of {kind}: {told.get('message')}", status=int(told.get("code", 0)))
                     version = event["object"]["metadata"]["resourceVersion"]
                     see(kind, event)
 

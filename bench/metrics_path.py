@@ -40,7 +40,7 @@ async def measure(*, leaders: int) -> list[Figure]:
     """One server from its start until it has been watched for half a minute; all its figures."""
     launchers, port = free_port(), free_port()
     async with staged() as stage, connected(stage.plane.kubeconfig) as hands:
-        await install(stage.plane, hands, machine_address(), port)
+        await install(hands, machine_address(), port)
         await _pods(stage, leaders)
         account = f"system:serviceaccount:{chart.NAMESPACE}:{NAME}"
         user, log = stage.plane.client(NAME, common_name=account), stage.folder / "metrics.log"
