@@ -21,7 +21,7 @@ from e2e.drills.run import run
 from e2e.drills.target import Engine, Site, site
 from e2e.progress import console, step
 
-_NAMES = ", ".join(drill.name for drill in drills())
+_NAMES = ", ".join(dict.fromkeys(drill.name for drill in drills()))
 
 
 class Engines(StrEnum):

@@ -18,7 +18,6 @@ from e2e.drills.drill import Act, Cause, Drill, Scene
 from e2e.drills.outcomes import recreated
 from e2e.drills.target import LOST_SECONDS, NAMESPACE, STALL_SECONDS, Engine
 
-_ENGINE_PORT = 8000
 _RUNS = re.compile(r"^vllm:num_requests_running\{.*\} [1-9]", re.MULTILINE)
 _EXHAUSTED_SECONDS = 300.0
 _STALLED = {
@@ -62,7 +61,7 @@ def _kill_operator_and_engine(scene: Scene) -> float:
 def _freeze_rank(scene: Scene) -> float:
     """While a request runs, as the engine says: a step that hangs when nothing ran before it is not told by it."""
     victim = processes.rank(uid(scene.worker))
-    engine = f"/api/v1/namespaces/{NAMESPACE}/pods/{scene.leader['metadata']['name']}:{_ENGINE_PORT}/proxy/metrics"
+    engine = f"{scene.target.engine_path(scene.leader)}/metrics"
     api.wait_until(
         lambda: _RUNS.search(scene.target.kube.text("GET", engine)),
         timeout_seconds=60,
@@ -76,7 +75,7 @@ def _freeze_rank(scene: Scene) -> float:
 
 def _hang(scene: Scene) -> float:
     """No step ends any more, as when a rank in a collective operation is frozen."""
-    engine = f"/api/v1/namespaces/{NAMESPACE}/pods/{scene.leader['metadata']['name']}:{_ENGINE_PORT}/proxy/double"
+    engine = f"{scene.target.engine_path(scene.leader)}/double"
     kube = scene.target.kube
     # A step that hangs when nothing ran before it is not told by the engine.
     api.wait_until(

@@ -5,21 +5,13 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from e2e.drills.client import Shape
 from e2e.drills.drill import Drill, Scene
 from e2e.drills.ends import delete_worker
 from e2e.drills.outcomes import all_recreated, recreated, removed
-from e2e.drills.target import ONE_ZONE, Engine
+from e2e.drills.size import Size
+from e2e.drills.target import ONE_ZONE
 from e2e.drills.timeline import Group
 
-FULL_REQUESTS, SHORT_REQUESTS = 5200, 550
-"""Of each drill: over all four more than 20 000, or, in a short run, more than 2 000."""
-
-FULL = Shape(100, stream=True, long_every=400, long_tokens=600)
-"""Half of 100 requests a second are streams, and every 400th runs for a minute: 0.1 s a token."""
-SHORT = Shape(100, stream=True, long_every=100, long_tokens=80)
-FULL_BEFORE, SHORT_BEFORE = 1500, 250
-"""Answered before the event: of those that take long, some run in each group by then."""
 _GRACE_SECONDS = 120
 _LAST_GROUP: Group = ("zone-b", 1)
 # A graceful end takes as long as the longest stream; then pods are made again, one group after the other in a rollout.
@@ -60,23 +52,26 @@ def _scale_back(scene: Scene) -> None:
     scene.target.set_spec(zones=[{"name": "zone-b", "replicas": 2, "weight": 50}])
 
 
-def new_template(scene: Scene) -> float:
-    """A change that every pod must be made anew for; LeaderWorkerSet replaces one group after the other."""
+def new_template(scene: Scene, **engine: str) -> float:
+    """A change that every pod must be made anew for, in a flag and other fields of the engine.
+
+    Within a zone LeaderWorkerSet replaces one group after the other.
+    """
     current = int(scene.target.kube.get(scene.target.path)["spec"]["engine"]["config"]["maxNumSeqs"])
     at = time.monotonic()
-    scene.target.set_spec(engine={"config": {"maxNumSeqs": current + 1}})
+    scene.target.set_spec(engine={"config": {"maxNumSeqs": current + 1}} | engine)
     return at
 
 
-def load_drills(*, short: bool) -> tuple[Drill, ...]:
-    """The four of them, in full or short."""
+def load_drills(size: Size) -> tuple[Drill, ...]:
+    """The four of them."""
     common = partial(
         Drill,
-        engines=frozenset({Engine.DOUBLE}),
-        limits=_SHORT_LIMITS if short else _LIMITS,
-        shape=SHORT if short else FULL,
-        requests=SHORT_REQUESTS if short else FULL_REQUESTS,
-        before=SHORT_BEFORE if short else FULL_BEFORE,
+        engines=frozenset({size.engine}),
+        limits=_SHORT_LIMITS if size.short else _LIMITS,
+        shape=size.shape,
+        requests=size.requests,
+        before=size.before,
         weight_moves=False,
     )
     one_zone = partial(common, layout=ONE_ZONE, broken=_LAST_GROUP)

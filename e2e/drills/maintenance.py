@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from e2e import api, stack
 from e2e.demo.watch import condition
 from e2e.drills.drill import Drill, Scene
-from e2e.drills.load import FULL, FULL_BEFORE
 from e2e.drills.outcomes import recreated_and_settled
-from e2e.drills.target import NAMESPACE, Engine, Target
-from e2e.drills.zone_scene import NODE, ZONE, ZONES3
+from e2e.drills.size import Size
+from e2e.drills.target import NAMESPACE, Target
+from e2e.drills.zone_scene import NODE, QUIET, ZONE
 
 _GRACE_SECONDS = 120
 _LEAVES_SECONDS = 120.0
@@ -65,9 +65,9 @@ def _undo(scene: Scene) -> None:
         stack.install_trireme(scene.target.cluster)
 
 
-def maintenance_drills(*, short: bool) -> tuple[Drill, ...]:
+def maintenance_drills(size: Size) -> tuple[Drill, ...]:
     """None in a short run: the operator is installed anew, twice."""
-    if short:
+    if size.short:
         return ()
     return (
         Drill(
@@ -75,22 +75,14 @@ def maintenance_drills(*, short: bool) -> tuple[Drill, ...]:
             "the node of a zone's only group cordoned, with nodeMaintenance, and drained when that is out of rotation",
             _cordon,
             recreated_and_settled,
-            layout=ZONES3,
+            layout=size.zones,
             broken=(ZONE, 0),
-            engines=frozenset({Engine.DOUBLE}),
+            engines=frozenset({size.engine}),
             prepare=_enable,
             follow=_drain,
             undo=_undo,
-            shape=FULL,
-            before=FULL_BEFORE,
-            limits={
-                "failed": 0,
-                "out_of_rotation_seconds": None,
-                "last_failed_seconds": None,
-                "longest_silence_seconds": 1.0,
-                "recovered_seconds": _LEAVES_SECONDS + _GRACE_SECONDS + _ROUND_SECONDS,
-                "zones_out": 1,
-                "returns": 1,
-            },
+            shape=size.shape,
+            before=size.before,
+            limits=QUIET | {"recovered_seconds": _LEAVES_SECONDS + _GRACE_SECONDS + _ROUND_SECONDS, "returns": 1},
         ),
     )

@@ -47,5 +47,10 @@ def route_is_back(record: Record, _: Scene, since: float) -> float | None:
     return timeline.remade(record.routes, since)
 
 
+def rebalanced(record: Record, scene: Scene, since: float) -> float | None:
+    """The zone had less than its share, and every zone has its share again."""
+    return timeline.rebalanced(record.routes, timeline.group_of(scene.leader)[0], since)
+
+
 def _later(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else max(one, other)

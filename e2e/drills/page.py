@@ -57,15 +57,11 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
         (row for row in rows if row["drill"] in order), key=lambda row: (row["engine"], order.index(row["drill"]))
     )
     measured = {(row["drill"], row["engine"]) for row in rows}
-    described = [
-        {
-            "name": drill.name,
-            "title": drill.title,
-            "missing": [str(each) for each in sorted(drill.engines) if (drill.name, str(each)) not in measured],
-        }
-        for drill in known
-    ]
-    return _TABLE.render(rows=[_cells(row) for row in shown], drills=described)
+    described: dict[str, dict[str, Any]] = {}
+    for drill in known:  # a name comes once for each engine where its figures differ; the first is the full one
+        of_name = described.setdefault(drill.name, {"name": drill.name, "title": drill.title, "missing": []})
+        of_name["missing"] += [str(each) for each in sorted(drill.engines) if (drill.name, str(each)) not in measured]
+    return _TABLE.render(rows=[_cells(row) for row in shown], drills=described.values())
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, Any]:

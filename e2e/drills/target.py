@@ -16,7 +16,7 @@ from e2e.cluster import Cluster
 from e2e.cluster.provider import ZONES
 from e2e.demo import __main__ as demo
 from e2e.demo.watch import condition, conditions_text
-from e2e.drills.timeline import Group, is_ready, of_group, weights
+from e2e.drills.timeline import ROLE, Group, is_ready, label, of_group, weights
 from e2e.progress import step
 
 NAMESPACE = "drills"
@@ -27,6 +27,7 @@ LOST_SECONDS = 30
 MEMBERS = 2
 """Pods of a group."""
 
+_ENGINE_PORT = 8000
 _SETTLED_SECONDS = 150.0
 """A zone that was out is to be well for ten seconds, complete a prompt, and take its share back in a minute."""
 _ZONE_LABEL = "topology.kubernetes.io/zone"
@@ -124,6 +125,14 @@ class Target:
     def group(self, group: Group) -> list[Obj]:
         """The pods of a group, the leader first."""
         return of_group(self.pods(), group)
+
+    def leaders(self) -> list[Obj]:
+        """The first pod of every group: those whose engines answer."""
+        return [pod for pod in self.pods() if label(pod, ROLE) == "leader"]
+
+    def engine_path(self, pod: Obj) -> str:
+        """Where a pod's engine is reached through the API server; what it serves follows."""
+        return f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}:{_ENGINE_PORT}/proxy"
 
     def set_spec(self, **changes: Any) -> None:
         """Merge fields into the spec, as a user's patch does."""
@@ -264,6 +273,7 @@ def manifest(layout: Layout, engine: Engine) -> Obj:
         sample["metadata"] = {"name": layout.name}
         sample["spec"] |= common | dict(layout.spec)
         sample["spec"]["model"] |= {"servedName": layout.name}
+        sample["spec"]["engine"]["config"] |= {"maxNumSeqs": 32}  # one group has room for all that two are asked
         return sample
     body = resources.double(layout.name)
     body["spec"] |= common

@@ -217,8 +217,18 @@ def weight_back(routes: Sequence[Seen], zone: str, since: float) -> float | None
 
 def settled(routes: Sequence[Seen], zone: str, since: float) -> float | None:
     """When every zone had, for good, the share again that it had at first, after the zone had none; else None."""
-    if weight_moved(routes, zone, since) is None:
-        return None
+    return None if weight_moved(routes, zone, since) is None else _as_at_first(routes)
+
+
+def rebalanced(routes: Sequence[Seen], zone: str, since: float) -> float | None:
+    """When every zone had, for good, the share again that it had at first, after the zone had less; else None."""
+    whole = weights(routes[0].obj, zone)
+    less = any(each.at >= since and each.kind != "DELETED" and weights(each.obj, zone) < whole for each in routes)
+    return _as_at_first(routes) if less else None
+
+
+def _as_at_first(routes: Sequence[Seen]) -> float | None:
+    """When every zone had, for good, the share that it had at first; None while it has another one."""
     first, at = shares(routes[0].obj), None
     for event in reversed(routes):
         if event.kind == "DELETED" or shares(event.obj) != first:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -10,12 +12,10 @@ from e2e import api, processes
 from e2e.drills import nodes, operators
 from e2e.drills.drill import Drill, Scene
 from e2e.drills.outcomes import recreated_and_settled, returned, settled
-from e2e.drills.target import NAMESPACE, Target
-from e2e.drills.timeline import ROLE, label
-from e2e.drills.zone_scene import DWELL_SECONDS, NODE, QUIET, ROUND_SECONDS, SHORT_DWELL_SECONDS, ZONE
+from e2e.drills.size import Size
+from e2e.drills.target import Engine, Target
+from e2e.drills.zone_scene import NODE, QUIET, ROUND_SECONDS, ZONE
 
-_CUT_SECONDS, _SHORT_CUT_SECONDS = 25.0, 12.0
-"""Less than Kubernetes takes to notice that a node does not answer: its endpoints are ready all the time."""
 _LOST_SECONDS, _TAKEN_OVER_SECONDS = 5.0, 15.0
 _APPLIED_SECONDS = 1.0
 """Until the gateway follows a weight."""
@@ -25,13 +25,12 @@ _FLAP_SECONDS, _FLAPS = 5.0, 5
 _STATIC = "FailStatic"
 _STATIC_SECONDS = 20.0
 """Less than it takes until a group whose engine is unhealthy ends."""
-_ENGINE_PORT = 8000
 
 
-def lost(common: Callable[..., Drill], *, short: bool) -> tuple[Drill, ...]:
+def lost(common: Callable[..., Drill], size: Size) -> tuple[Drill, ...]:
     """Those of the gate and, where they are not short, the others."""
-    away, dwell = (_SHORT_CUT_SECONDS, SHORT_DWELL_SECONDS) if short else (_CUT_SECONDS, DWELL_SECONDS)
-    cut = partial(common, act=_cut, outcome=settled, undo=_heal, stays_out_seconds=away + dwell)
+    away = size.away_seconds
+    cut = partial(common, act=_cut, outcome=settled, undo=_heal, stays_out_seconds=away + size.dwell_seconds)
     found = (
         cut(
             "zone-cut",
@@ -55,7 +54,7 @@ def lost(common: Callable[..., Drill], *, short: bool) -> tuple[Drill, ...]:
             limits=_limits(_TAKEN_OVER_SECONDS, away),
         ),
     )
-    return found if short else (*found, _stopped(common), _flapping(common), _all_unready(common))
+    return found if size.short else (*found, _stopped(common, size), _flapping(common, size), _all_unready(common))
 
 
 def _outside(target: Target) -> None:
@@ -91,8 +90,8 @@ def _start(scene: Scene) -> None:
     scene.target.cluster.start_node(NODE)
 
 
-def _start_after(scene: Scene) -> None:
-    time.sleep(_CUT_SECONDS)
+def _start_after(scene: Scene, *, seconds: float) -> None:
+    time.sleep(seconds)
     _start(scene)
 
 
@@ -134,7 +133,10 @@ def _flap(scene: Scene) -> None:
 
 def _all_unhealthy(scene: Scene) -> float:
     at = time.monotonic()
-    _tell_engines(scene.target, "unhealthy")
+    if scene.target.engine is Engine.DOUBLE:
+        _tell_engines(scene.target, "unhealthy")
+    else:
+        _signal_engines(scene.target, signal.SIGSTOP)
     return at
 
 
@@ -151,32 +153,40 @@ def _until_static(scene: Scene) -> None:
 
 
 def _all_healthy(scene: Scene) -> None:
-    _tell_engines(scene.target, "unhealthy?value=0")
+    if scene.target.engine is Engine.DOUBLE:
+        _tell_engines(scene.target, "unhealthy?value=0")
+    else:
+        _signal_engines(scene.target, signal.SIGCONT)
 
 
 def _tell_engines(target: Target, verb: str) -> None:
-    for pod in target.pods():
-        if label(pod, ROLE) == "leader":
-            path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}:{_ENGINE_PORT}/proxy/double/{verb}"
-            target.kube.text("POST", path)
+    for pod in target.leaders():
+        target.kube.text("POST", f"{target.engine_path(pod)}/double/{verb}")
 
 
-def _stopped(common: Callable[..., Drill]) -> Drill:
+def _signal_engines(target: Target, number: signal.Signals) -> None:
+    """To the process that answers HTTP; what it was asked is answered when it goes on."""
+    for pod in target.leaders():
+        os.kill(processes.engine(str(pod["metadata"]["uid"])), number)
+
+
+def _stopped(common: Callable[..., Drill], size: Size) -> Drill:
     """The pods of the zone start again with the node, and their group is made anew."""
+    away = size.away_seconds
     return common(
         "zone-stopped",
-        f"every node of a zone without power for {_CUT_SECONDS:.0f} s",
+        f"every node of a zone without power for {away:.0f} s",
         _stop,
         recreated_and_settled,
         prepare=_platform_outside,
-        follow=_start_after,
+        follow=partial(_start_after, seconds=away),
         undo=_start,
-        stays_out_seconds=_CUT_SECONDS + DWELL_SECONDS,
-        limits=_limits(_LOST_SECONDS, _CUT_SECONDS),
+        stays_out_seconds=away + size.dwell_seconds,
+        limits=_limits(_LOST_SECONDS, away),
     )
 
 
-def _flapping(common: Callable[..., Drill]) -> Drill:
+def _flapping(common: Callable[..., Drill], size: Size) -> Drill:
     """Only where a zone must be well for longer than it is there."""
     last = (2 * _FLAPS + 1) * _FLAP_SECONDS
     return common(
@@ -187,7 +197,7 @@ def _flapping(common: Callable[..., Drill]) -> Drill:
         prepare=_outside,
         follow=_flap,
         undo=_heal,
-        stays_out_seconds=last + DWELL_SECONDS,
+        stays_out_seconds=last + size.dwell_seconds,
         limits=_limits(_LOST_SECONDS, last),
     )
 
@@ -199,7 +209,7 @@ def _all_unready(common: Callable[..., Drill]) -> Drill:
     """
     return common(
         "zone-all-unready",
-        "every group out of rotation at the same time, though its engine still answers",
+        "every group out of rotation at the same time, though its engine answers what it is asked",
         _all_unhealthy,
         returned,
         follow=_until_static,

@@ -10,19 +10,21 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from e2e import api, host, processes
+from e2e import api, host, processes, resources, stack
 from e2e.api import Obj
 from e2e.demo.watch import condition
-from e2e.drills import gateways
+from e2e.drills import gateways, operators
 from e2e.drills.drill import Drill, Scene
-from e2e.drills.load import FULL, FULL_BEFORE, SHORT, SHORT_BEFORE, new_template
+from e2e.drills.load import new_template
 from e2e.drills.outcomes import all_recreated_and_settled, recreated_and_settled, route_is_back, settled
+from e2e.drills.size import Size
 from e2e.drills.target import NAMESPACE, Engine, Target, manifest
 from e2e.drills.zone_losses import lost
-from e2e.drills.zone_scene import QUIET, ROUND_SECONDS, ZONE, ZONES2, ZONES3
+from e2e.drills.zone_scene import NODE, QUIET, ROUND_SECONDS, ZONE
 
-FULL_ROUNDS, FULL_DRAIN_REQUESTS = 10, 20_000
 DEADLINE_SECONDS = 60
+_TOO_LONG = 1_000_000
+"""Tokens of a context; SmolLM2's has 8192."""
 _CLI_SECONDS = 300
 _KILLS, _BETWEEN_KILLS_SECONDS = 4, 12.0
 _RESTART_SECONDS = 90.0
@@ -96,13 +98,39 @@ def _kill_operators_while_it_drains(scene: Scene) -> None:
     _drained_and_back(scene)
 
 
+def _new_release(scene: Scene) -> float:
+    """Another image, as with a release of the engine, and a flag."""
+    current = scene.target.kube.get(scene.target.path)["spec"]["engine"]["image"]
+    image = resources.DOUBLE_IMAGE if current == resources.NEXT_DOUBLE_IMAGE else resources.NEXT_DOUBLE_IMAGE
+    return new_template(scene, image=image)
+
+
+def _with_next_image(target: Target) -> None:
+    stack.load(target.cluster, "engine-double-next")
+    target.wait_until_settled()
+
+
+def _with_new_operators(target: Target) -> None:
+    """The kubelet starts a container at once only where it has not failed before."""
+    operators.renew(target, cordoned=NODE)
+    target.wait_until_settled()
+
+
+def _with_next_image_and_new_operators(target: Target) -> None:
+    stack.load(target.cluster, "engine-double-next")
+    _with_new_operators(target)
+
+
 def _broken_template(scene: Scene) -> float:
-    """An engine that never gets ready."""
+    """An engine that never gets ready: the double loads for ever, vLLM is asked for more than its model can."""
     target = scene.target
-    overlay: Obj = copy.deepcopy(_overlay(target))
-    overlay["spec"]["containers"][0]["env"].append({"name": "DOUBLE_NEVER_READY", "value": "1"})
+    changes: dict[str, Any] = {"engine": {"config": {"maxModelLen": _TOO_LONG}}}
+    if target.engine is Engine.DOUBLE:
+        overlay: Obj = copy.deepcopy(_overlay(target))
+        overlay["spec"]["containers"][0]["env"].append({"name": "DOUBLE_NEVER_READY", "value": "1"})
+        changes = {"podTemplate": overlay}
     at = time.monotonic()
-    target.set_spec(podTemplate=overlay, rollout={"progressDeadlineSeconds": DEADLINE_SECONDS})
+    target.set_spec(**changes, rollout={"progressDeadlineSeconds": DEADLINE_SECONDS})
     return at
 
 
@@ -122,7 +150,12 @@ def _until_it_stops(scene: Scene) -> None:
 
 
 def _former_template(scene: Scene) -> None:
-    scene.target.set_spec(podTemplate=_overlay(scene.target), rollout=None)
+    target = scene.target
+    if target.engine is Engine.DOUBLE:
+        target.set_spec(podTemplate=_overlay(target), rollout=None)
+    else:
+        length = manifest(target.layout, target.engine)["spec"]["engine"]["config"]["maxModelLen"]
+        target.set_spec(engine={"config": {"maxModelLen": length}}, rollout=None)
 
 
 def _overlay(target: Target) -> Any:
@@ -165,19 +198,19 @@ def _undo_routes_removed(scene: Scene) -> None:
     gateways.start_controller(scene.target.kube)
 
 
-def zone_drills(*, short: bool) -> tuple[Drill, ...]:
+def zone_drills(size: Size) -> tuple[Drill, ...]:
     """Those of a zone that is taken out on purpose, then those of a zone that is lost."""
     common = partial(
         Drill,
-        layout=ZONES2 if short else ZONES3,
+        layout=size.zones,
         broken=(ZONE, 0),
-        engines=frozenset({Engine.DOUBLE}),
+        engines=frozenset({size.engine}),
         prepare=Target.wait_until_settled,
-        shape=SHORT if short else FULL,
-        before=SHORT_BEFORE if short else FULL_BEFORE,
+        shape=size.shape,
+        before=size.before,
     )
-    found = (*_on_purpose(common, short=short), *lost(common, short=short))
-    if short:
+    found = (*_on_purpose(common, size), *lost(common, size))
+    if size.short:
         return tuple(map(_in_company, found))
     return (*found, _gateway_stopped(common), _routes_removed(common))
 
@@ -187,34 +220,40 @@ def _in_company(drill: Drill) -> Drill:
     return replace(drill, limits={**drill.limits, "longest_silence_seconds": None})
 
 
-def _on_purpose(common: Callable[..., Drill], *, short: bool) -> tuple[Drill, ...]:
-    rounds, zones = (1, 2) if short else (FULL_ROUNDS, 3)
-    rollout = partial(common, act=new_template, outcome=all_recreated_and_settled, leave_others=False)
+def _on_purpose(common: Callable[..., Drill], size: Size) -> tuple[Drill, ...]:
+    rounds, zones = size.rounds, len(size.zones.groups)
+    rollout, what, new_operators = partial(common, act=new_template), "flag", _with_new_operators
+    if size.engine is Engine.DOUBLE and not size.short:  # a model's image is too large for a second one
+        rollout, what = partial(common, act=_new_release, prepare=_with_next_image), "image and flag"
+        new_operators = _with_next_image_and_new_operators
+    rollout = partial(rollout, outcome=all_recreated_and_settled, leave_others=False)
     limits = QUIET | {"recovered_seconds": zones * ROUND_SECONDS, "returns": zones}
     return (
         common(
             "zone-drain",
-            f"trireme drain and undrain of a zone, {rounds} times",
+            "trireme drain and undrain of a zone" + (f", {rounds} times" if rounds > 1 else ""),
             _drain,
             settled,
             follow=partial(_and_again, rounds=rounds),
             undo=_take_back_drain,
             limits=QUIET | {"recovered_seconds": rounds * ROUND_SECONDS, "returns": rounds},
-            requests=0 if short else FULL_DRAIN_REQUESTS,
+            requests=size.drained_requests,
         ),
         common(
             "zone-drain-operator-killed",
             f"trireme drain and undrain of a zone, and SIGKILL to every operator, {_KILLS} times",
             _ask_drain,
             settled,
+            prepare=_with_new_operators,
             follow=_kill_operators_while_it_drains,
             undo=_take_back_drain,
             limits=QUIET | {"recovered_seconds": _CLI_SECONDS + ROUND_SECONDS, "returns": 1},
         ),
-        rollout("zone-rollout", f"a new template for {zones} zones", limits=limits),
+        rollout("zone-rollout", f"a new {what} for {zones} zones", limits=limits),
         rollout(
             "zone-rollout-operator-killed",
-            f"a new template for {zones} zones, and SIGKILL to every operator, {_KILLS} times",
+            f"a new {what} for {zones} zones, and SIGKILL to every operator, {_KILLS} times",
+            prepare=new_operators,
             follow=_kill_operators,
             limits=limits,
         ),

@@ -14,9 +14,10 @@ import pytest
 from e2e.drills import report, timeline
 from e2e.drills.catalogue import drills
 from e2e.drills.judge import Budget, Measured, Must, Result, judge, last_failed, longest_silence
-from e2e.drills.load import FULL_REQUESTS, SHORT_REQUESTS
+from e2e.drills.load import load_drills
 from e2e.drills.record import Seen
 from e2e.drills.run import budget_of
+from e2e.drills.size import FULL, MODEL, SHORT, Size
 from e2e.drills.target import Engine, Layout, manifest
 from e2e.drills.timeline import Pods
 from e2e.drills.traffic import Request
@@ -284,9 +285,10 @@ def test_results_replace_those_of_the_same_drill_and_engine_only(tmp_path: Path)
     assert promised | {"first_cause", "budget", "passed", "why"} <= set(rows[0])
 
 
-def test_every_drill_has_a_name_of_its_own_and_layouts_stay_together() -> None:
+def test_a_drill_is_there_once_for_an_engine_and_layouts_stay_together() -> None:
     found = drills()
-    assert len({drill.name for drill in found}) == len(found)
+    each = [(drill.name, engine) for drill in found for engine in drill.engines]
+    assert len(set(each)) == len(each)
     layouts = [drill.layout.name for drill in found]
     changes = sum(before != after for before, after in pairwise(layouts))
     assert changes == len(set(layouts)) - 1
@@ -305,14 +307,14 @@ def test_everything_must_leave_rotation_within_five_seconds_but_a_stall() -> Non
     }
 
 
-@pytest.mark.parametrize(("short", "least"), [(False, 20_000), (True, 2_000)])
-def test_nothing_fails_under_load(short: bool, least: int) -> None:
-    loaded = [drill for drill in drills(short=short) if drill.name.startswith("load-")]
+@pytest.mark.parametrize(("size", "least"), [(FULL, 20_000), (SHORT, 2_000), (MODEL, 400)])
+def test_nothing_fails_under_load(size: Size, least: int) -> None:
+    loaded = load_drills(size)
     assert len(loaded) == 4
     assert {drill.limits["failed"] for drill in loaded} == {0}
     assert sum(drill.requests for drill in loaded) >= least
-    assert {drill.requests for drill in loaded} == {SHORT_REQUESTS if short else FULL_REQUESTS}
-    assert all(drill.shape and drill.shape.per_second == 100 and drill.shape.stream for drill in loaded)
+    assert all(drill.shape and drill.shape.stream and drill.shape.long_every for drill in loaded)
+    assert {drill.shape.per_second for drill in loaded if drill.shape} == {2 if size is MODEL else 100}
 
 
 def test_loading_a_real_model_has_no_limit() -> None:

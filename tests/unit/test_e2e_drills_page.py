@@ -35,7 +35,7 @@ def test_a_row_is_one_line_with_its_budget_and_its_date() -> None:
 def test_what_was_not_measured_is_named() -> None:
     text = page.render([ROW])
     assert "| worker-engine-killed | SIGKILL to a worker's engine | vllm |" in text
-    assert "| load-node-drain | kubectl drain of a group's node | double |" in text
+    assert "| load-node-drain | kubectl drain of a group's node | double, vllm |" in text
 
 
 def test_rows_come_by_engine_and_in_the_order_of_the_drills() -> None:

@@ -9,12 +9,14 @@ from unittest.mock import Mock
 import pytest
 
 from e2e.drills import outcomes, timeline
-from e2e.drills.catalogue import drills
+from e2e.drills.balancing import balancing_drills
 from e2e.drills.drill import Scene
 from e2e.drills.judge import Budget, Measured, Must, judge
 from e2e.drills.record import Record, Seen
+from e2e.drills.size import FULL, MODEL, SHORT, Size
 from e2e.drills.target import PAIR, Engine, Target
 from e2e.drills.timeline import Pods
+from e2e.drills.zones import zone_drills
 
 GOOD = Measured(
     requests=100,
@@ -100,14 +102,16 @@ def test_a_zone_that_is_back_too_early_has_not_been_well_for_long_enough() -> No
     assert judge(early, Budget(), Must(stays_out_seconds=9.0)) == ()
 
 
-@pytest.mark.parametrize("short", [False, True])
-def test_no_drill_on_a_zone_takes_out_two_or_lets_one_flap(short: bool) -> None:
-    found = {drill.name: drill for drill in drills(short=short) if drill.name.startswith("zone-")}
+@pytest.mark.parametrize("size", [FULL, MODEL, SHORT], ids=["full", "model", "short"])
+def test_no_drill_on_a_zone_takes_out_two_or_lets_one_flap(size: Size) -> None:
+    short = size.short
+    found = {drill.name: drill for drill in zone_drills(size) if drill.name.startswith("zone-")}
+    assert {frozenset({size.engine})} == {drill.engines for drill in found.values()}
     unready = found.pop("zone-all-unready", None)
     assert (unready is None) is short
     assert unready is None or (unready.limits["zones_out"], unready.limits["failed"]) == (2, 0), "one keeps its weight"
     assert {drill.limits["zones_out"] for drill in found.values()} == {1}
-    assert all(drill.shape and drill.shape.per_second == 100 for drill in found.values())
+    assert {drill.shape for drill in found.values()} == {size.shape}
     gateway = found.pop("zone-drain-gateway-stopped", None)
     assert (gateway is None) is short
     assert gateway is None or gateway.limits["failed"] == 0
@@ -142,5 +146,27 @@ def test_a_route_that_was_removed_is_back_with_its_shares(last: tuple[int, str, 
 
 
 def test_a_zone_is_drained_ten_times_under_twenty_thousand_requests() -> None:
-    drill = next(drill for drill in drills() if drill.name == "zone-drain")
+    drill = next(drill for drill in zone_drills(FULL) if drill.name == "zone-drain")
     assert (drill.limits["returns"], drill.requests) == (10, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("last", "back"),
+    [
+        pytest.param((50, 50), 6, id="as at first"),
+        pytest.param((45, 50), None, id="still with less"),
+    ],
+)
+def test_a_zone_that_had_less_is_balanced_again_with_its_whole_share(last: tuple[int, int], back: int | None) -> None:
+    seen = [Seen(0, "ADDED", route(a=50, b=50)), Seen(3, "MODIFIED", route(a=40, b=50))]
+    again = Seen(6, "MODIFIED", route(a=last[0], b=last[1]))
+    assert timeline.rebalanced([*seen, again], "zone-a", since=2) == back
+    assert timeline.rebalanced(seen, "zone-a", since=2) is None
+    assert timeline.rebalanced([seen[0]], "zone-a", since=2) is None, "it never had less"
+    assert timeline.rebalanced([*seen, again], "zone-b", since=2) is None, "it never had less"
+
+
+def test_traffic_is_only_balanced_without_a_zone_out() -> None:
+    (drill,) = balancing_drills(FULL)
+    assert (drill.limits["failed"], drill.limits["zones_out"], drill.limits["returns"]) == (0, 0, 0)
+    assert balancing_drills(MODEL) == balancing_drills(SHORT) == ()
