@@ -5,6 +5,9 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 
 from e2e.campaign import EXAMPLES_PER_TEST
+from trireme_operator.lean import IS_LEAN
+
+assert IS_LEAN, "a plugin imports the whole Kubernetes package, a second of each run that nobody has a use for"
 
 settings.register_profile("campaign", max_examples=EXAMPLES_PER_TEST, deadline=None)
 

@@ -1,4 +1,8 @@
-"""One API server with etcd for the whole run, a namespace for each test."""
+"""One API server with etcd for the whole run, a namespace for each test.
+
+A start of an API server and its CRDs takes five seconds of a processor: only tests that take away what others need have
+one of their own. All tests are in one event loop, so that they share a connection.
+"""
 
 import asyncio
 import itertools
@@ -6,10 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+import yaml
 
 from e2e.cluster.controlplane import ControlPlane
+from tests.integration.audit import POLICY
 from tests.integration.server import (
     OPERATOR_USER,
+    SYSTEM,
     Hands,
     Operator,
     connected,
@@ -39,11 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
+            if pytest_asyncio.is_async_test(item):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """An API server and its etcd, with the CRDs of InferenceCluster, LeaderWorkerSet and the Gateway API."""
+    """An API server and its etcd, with every CRD that an operator may need, and an audit log."""
 
     async def install(plane: ControlPlane) -> None:
         async with connected(plane.kubeconfig) as hands:
@@ -51,20 +61,24 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
             await hands.install([*envoy_gateway_crds(), *monitoring_crds(), *keda_crds(), *inference_extension_crds()])
             await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, HTTP_ROUTE, GATEWAY, POD_MONITOR)
             await hands.served(BACKEND_TRAFFIC_POLICY, INFERENCE_POOL)
+            await hands.namespace(SYSTEM)
             await hands.allow_operator()
 
-    with ControlPlane(tmp_path_factory.mktemp("plane")) as plane:
+    folder = tmp_path_factory.mktemp("plane")
+    policy = folder / "policy.yaml"
+    policy.write_text(yaml.safe_dump(POLICY))
+    with ControlPlane(folder, audit_policy=policy) as plane:
         asyncio.run(install(plane))
         yield plane
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def hands(plane: ControlPlane) -> AsyncIterator[Hands]:
     async with connected(plane.kubeconfig) as connection:
         yield connection
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def namespace(hands: Hands) -> AsyncIterator[str]:
     name = f"test-{next(_numbers)}"
     await hands.namespace(name)

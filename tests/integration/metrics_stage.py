@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import os
 import socket
 import subprocess
@@ -17,20 +18,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
-import yaml
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from e2e.cluster.controlplane import ControlPlane
 from scripts import chart
-from tests.integration.server import ROOT, Hands, until
+from tests.integration.forked import Forked
+from tests.integration.server import BINDING, CLUSTER_ROLE, ROLE, ROLE_BINDING, ROOT, Hands, until
 from trireme_operator.controller.reach import Reach
 from trireme_operator.controller.registration import Registration
 from trireme_operator.kube import (
     API_SERVICE,
     POD,
     SECRET,
+    SERVICE,
     SERVICE_ACCOUNT,
     Fence,
     FencedApi,
@@ -51,6 +52,10 @@ NAME = "trireme-metrics-api"
 METRICS = MetricsService(chart.NAMESPACE, NAME)
 STATEFUL_SET = Kind("apps", "v1", "statefulsets", "StatefulSet")
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+INSTALLED: dict[str, Kind] = {
+    kind.kind: kind
+    for kind in (SERVICE_ACCOUNT, SECRET, SERVICE, ENDPOINT_SLICE, CLUSTER_ROLE, BINDING, ROLE, ROLE_BINDING)
+}
 ZONE = "leaderworkerset.sigs.k8s.io%2Fname%3Dllm-a%2Cleaderworkerset.sigs.k8s.io%2Fworker-index%3D0"
 
 
@@ -114,7 +119,7 @@ class MetricsServer:
             }
             | more
         )
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -136,6 +141,13 @@ class MetricsServer:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+class ForkedMetricsServer(MetricsServer):
+    """The same without the imports of a command."""
+
+    def start(self) -> None:
+        self.process = Forked("trireme_operator.metricsapi.main", self._environment, self.log)
 
 
 class OwnPort(AbstractResolver):
@@ -202,9 +214,9 @@ class MetricsStage:
 async def metrics_stage(plane: ControlPlane, hands: Hands, folder: Path) -> AsyncIterator[MetricsStage]:
     """The chart's objects, the server as its ServiceAccount, and the registration with the operator's rights."""
     port, address = free_port(), machine_address()
-    await install(plane, hands, address, port)
+    await install(hands, address, port)
     account = f"system:serviceaccount:{chart.NAMESPACE}"
-    server = MetricsServer(plane.client(NAME, common_name=f"{account}:{NAME}"), folder / "server.log", port=port)
+    server = ForkedMetricsServer(plane.client(NAME, common_name=f"{account}:{NAME}"), folder / "server.log", port=port)
     operator = plane.client("the-operator", common_name=f"{account}:trireme")
     api, fence, wish = KubernetesApi(await connect(operator)), Fence(), Wish()
     fence.open()
@@ -225,12 +237,17 @@ async def metrics_stage(plane: ControlPlane, hands: Hands, folder: Path) -> Asyn
         await api.close()
 
 
-async def install(plane: ControlPlane, hands: Hands, address: str, port: int) -> None:
+@functools.cache
+def charted() -> tuple[Obj, ...]:
+    """The objects of the chart with its defaults."""
+    return tuple(chart.template())
+
+
+async def install(hands: Hands, address: str, port: int) -> None:
     """What the chart installs, but for what runs pods; the Service without a selector leads to this machine."""
     with contextlib.suppress(KubeError):
         await hands.namespace(chart.NAMESPACE)
-    wanted = {"ServiceAccount", "Secret", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
-    objects: list[dict[str, Any]] = [obj for obj in chart.template() if obj["kind"] in wanted]
+    objects: list[Obj] = [obj for obj in charted() if obj["kind"] in INSTALLED and obj["kind"] != SERVICE.kind]
     metadata = {"name": NAME, "namespace": chart.NAMESPACE}
     ports = [{"name": "https", "port": 443, "targetPort": port}]
     objects.append({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports}})
@@ -244,7 +261,8 @@ async def install(plane: ControlPlane, hands: Hands, address: str, port: int) ->
             "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
         }
     )
-    plane.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", text=yaml.safe_dump_all(objects))
+    for obj in objects:
+        await hands.apply(INSTALLED[obj["kind"]], obj)
 
 
 async def put_certificate(hands: Hands, *, left: timedelta) -> str:
@@ -255,12 +273,11 @@ async def put_certificate(hands: Hands, *, left: timedelta) -> str:
     return str(data[CA_KEY])
 
 
-def let_renew(plane: ControlPlane, *, allowed: bool) -> None:
+async def let_renew(hands: Hands, *, allowed: bool) -> None:
     """Whether the servers may write their Secret, as the chart has it; they may read it."""
-    roles = [obj for obj in chart.template() if obj["kind"] == "Role" and obj["metadata"]["name"] == NAME]
-    for rule in [] if allowed else roles[0]["rules"]:
-        rule["verbs"] = ["get"]
-    plane.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", text=yaml.safe_dump_all(roles))
+    (role,) = [obj for obj in charted() if obj["kind"] == "Role" and obj["metadata"]["name"] == NAME]
+    reading = [{**rule, "verbs": ["get"]} for rule in role["rules"]]
+    await hands.apply(ROLE, role if allowed else {**role, "rules": reading})
 
 
 async def leader(hands: Hands, namespace: str, group: int, address: str) -> None:

@@ -115,7 +115,7 @@ class Stage:
     async def operator(self) -> tuple[Mortal, Callable[[], Awaitable[Any]]]:
         """A new operator, which has just listed everything, and its reconcile."""
         api = Mortal(self.hands.api._client)
-        store = await filled(api)
+        store = await filled(api, namespace=self.namespace)
         settings = Settings(launcher_image=LAUNCHER_IMAGE)
         reconciler = Reconciler(RecordingApi(api, store), store, settings, clock=lambda: datetime.now(UTC))
         return api, lambda: reconciler.reconcile(Key(self.namespace, "llm"))

@@ -19,20 +19,12 @@ import yaml
 
 from e2e.toolchain import module_dir
 from e2e.versions import versions
+from tests.integration.forked import Forked
 from trireme_operator.api import crd
+from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
-    CONTROLLER_REVISION,
-    HORIZONTAL_POD_AUTOSCALER,
-    HTTP_ROUTE,
     INFERENCE_CLUSTER,
-    INFERENCE_POOL,
-    LEADER_WORKER_SET,
-    NETWORK_POLICY,
     POD,
-    POD_DISRUPTION_BUDGET,
-    POD_MONITOR,
-    SERVICE,
-    SERVICE_ACCOUNT,
     ApiMissing,
     Kind,
     KubernetesApi,
@@ -53,19 +45,8 @@ BINDING = Kind(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding")
 ROLE = Kind(_RBAC, "v1", "roles", "Role")
 ROLE_BINDING = Kind(_RBAC, "v1", "rolebindings", "RoleBinding")
 OPERATOR_USER = "trireme-operator"
-_CHILDREN = (
-    LEADER_WORKER_SET,
-    SERVICE,
-    HTTP_ROUTE,
-    INFERENCE_POOL,
-    CONTROLLER_REVISION,
-    SERVICE_ACCOUNT,
-    POD_DISRUPTION_BUDGET,
-    NETWORK_POLICY,
-    POD_MONITOR,
-    HORIZONTAL_POD_AUTOSCALER,
-    POD,
-)
+SYSTEM = "trireme-system"
+"""The operator's own namespace."""
 
 
 def our_crds() -> list[Obj]:
@@ -107,9 +88,23 @@ def keda_crds() -> list[Obj]:
 
 @functools.cache
 def _load(file: Path) -> Obj:
-    """The C loader: these are megabytes, and the one in Python takes seconds for each."""
+    """The C loader: these are megabytes, and the one in Python takes seconds for each.
+
+    Without descriptions, which say nothing to an API server and are most of what it would keep, and publish, of them.
+    """
     loaded: Obj = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
+    for version in loaded["spec"]["versions"]:
+        _without_descriptions(version["schema"]["openAPIV3Schema"])
     return loaded
+
+
+def _without_descriptions(schema: Obj) -> None:
+    schema.pop("description", None)
+    for each in (schema.get("properties") or {}).values():
+        _without_descriptions(each)
+    for field in ("items", "additionalProperties"):
+        if isinstance(schema.get(field), dict):
+            _without_descriptions(schema[field])
 
 
 class Hands:
@@ -119,7 +114,7 @@ class Hands:
         self.api = api
 
     async def install(self, crds: list[Obj]) -> None:
-        paths = [await self._apply(CRD, definition) for definition in crds]
+        paths = [await self.apply(CRD, definition) for definition in crds]
         for path in paths:
             await until(functools.partial(self._established, path))
 
@@ -138,10 +133,10 @@ class Hands:
             metadata = {"name": user} | ({"namespace": role["metadata"]["namespace"]} if scope is ROLE else {})
             binding: Obj = {"apiVersion": f"{_RBAC}/v1", "kind": binding_kind.kind, "metadata": metadata}
             with contextlib.suppress(NotFound):
-                await self._apply(scope, role)
-                await self._apply(binding_kind, {**binding, "subjects": [subject], "roleRef": reference})
+                await self.apply(scope, role)
+                await self.apply(binding_kind, {**binding, "subjects": [subject], "roleRef": reference})
 
-    async def _apply(self, kind: Kind, obj: Obj) -> str:
+    async def apply(self, kind: Kind, obj: Obj) -> str:
         """Apply an object; returns its path."""
         path = kind.path(obj["metadata"].get("namespace"), obj["metadata"]["name"])
         query = {"fieldManager": "test", "force": "true"}
@@ -176,7 +171,11 @@ class Hands:
         """
         if await self.api.list(INFERENCE_CLUSTER, namespace):
             await self._delete_all(INFERENCE_CLUSTER, namespace)
-            await asyncio.gather(*(self._delete_all(kind, namespace) for kind in _CHILDREN))
+            await self.clear_children(namespace)
+
+    async def clear_children(self, namespace: str) -> None:
+        """Where there never was a resource."""
+        await asyncio.gather(*(self._delete_all(kind, namespace) for kind in (*CHILD_KINDS, POD)))
 
     async def _delete_all(self, kind: Kind, namespace: str) -> None:
         with contextlib.suppress(ApiMissing, NotFound):  # a test may have taken the kind away
@@ -272,7 +271,7 @@ class Operator:
             "TRIREME_METRICS_PORT": str(_free_port()),
             "TRIREME_PERMIT_PORT": str(_free_port()),
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -347,6 +346,13 @@ class Operator:
         return {name: float(value) for name, _, value in samples}
 
 
+class ForkedOperator(Operator):
+    """The same without the imports of a command."""
+
+    def start(self) -> None:
+        self._process = Forked("trireme_operator.main", self._environment, self.log)
+
+
 @contextlib.contextmanager
 def running_operator(
     kubeconfig: Path,
@@ -357,8 +363,11 @@ def running_operator(
     source: Path = ROOT,
     launcher_image: str = LAUNCHER_IMAGE,
     environment: Mapping[str, str] | None = None,
+    forked: bool = True,
 ) -> Iterator[Operator]:
-    operator = Operator(
+    """A started operator; another checkout's is always a command."""
+    kind = ForkedOperator if forked and source == ROOT else Operator
+    operator = kind(
         kubeconfig,
         log,
         namespaces=namespaces,

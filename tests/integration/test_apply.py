@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.integration.server import LAUNCHER_IMAGE, Hands, condition
 from tests.unit.controller_samples import pod, resource
@@ -61,7 +62,7 @@ class Bench:
     async def reconcile(self) -> int:
         """One reconcile of a process that has just started; returns how often it wrote."""
         self.api.writes = 0
-        store = await filled(self.api)
+        store = await filled(self.api, namespace=self.namespace)
         api = RecordingApi(self.api, store)
         reconciler = Reconciler(api, store, self.settings, clock=lambda: datetime.now(UTC))
         await reconciler.reconcile(Key(self.namespace, "llm"))
@@ -76,7 +77,7 @@ class Bench:
         return found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def bench(hands: Hands, namespace: str) -> Bench:
     obj = resource()
     obj["metadata"] = {"name": "llm", "namespace": namespace}

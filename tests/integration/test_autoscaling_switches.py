@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-import pytest
+import pytest_asyncio
 
 from bench.client import connected as streams
 from e2e.cluster.controlplane import ControlPlane
@@ -16,7 +16,7 @@ QUEUE: Obj = {"minReplicas": 1, "maxReplicas": 6, "metrics": {"queueLength": 10}
 KEDA: Obj = {**QUEUE, "source": "KEDA", "keda": {"serverAddress": "http://prometheus:9090"}}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stage(plane: ControlPlane, hands: Hands, namespace: str) -> AsyncIterator[Stage]:
     tape = Tape(hands, namespace)
     async with streams(plane.kubeconfig) as client:

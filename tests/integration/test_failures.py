@@ -173,7 +173,7 @@ async def test_a_pod_of_a_lost_node_is_told_and_deleted_by_force(scene: Scene) -
     ahead = timedelta()
 
     async def reconcile() -> None:
-        store = await filled(api)
+        store = await filled(api, namespace=scene.namespace)
         reconciler = Reconciler(
             RecordingApi(api, store),
             store,

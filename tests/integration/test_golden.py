@@ -52,6 +52,7 @@ async def test_a_second_apply_changes_nothing(hands: Hands, namespace: str, case
     for obj in objects:
         live = await apply(hands, namespace, obj)
         assert live["metadata"]["resourceVersion"] == first[obj["kind"], obj["metadata"]["name"]]
+    await hands.clear_children(namespace)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample["metadata"]["name"])

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
+import pytest_asyncio
 
 from tests.integration.server import Hands, Operator, condition, until
 from tests.unit.controller_samples import resource
@@ -40,11 +40,11 @@ def policy(namespace: str) -> list[tuple[Kind, Obj]]:
     ]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def closed(hands: Hands, namespace: str) -> AsyncIterator[str]:
     """A namespace in which zone b takes no groups."""
     for kind, obj in policy(namespace):
-        await hands._apply(kind, obj)
+        await hands.apply(kind, obj)
     probe = {"metadata": {"name": "probe-zone-b", "namespace": namespace}, "spec": _probe_spec()}
 
     async def enforced() -> bool:

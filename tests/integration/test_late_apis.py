@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from e2e.cluster.controlplane import ControlPlane
 from tests.integration.server import (
@@ -52,7 +53,7 @@ def bare(tmp_path: Path) -> Iterator[tuple[ControlPlane, Operator]]:
             yield plane, operator
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def late_hands(bare: tuple[ControlPlane, Operator]) -> AsyncIterator[Hands]:
     async with connected(bare[0].kubeconfig) as hands:
         yield hands

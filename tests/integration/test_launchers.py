@@ -14,13 +14,16 @@ from functools import partial
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
+from typer.testing import CliRunner
 
 from e2e.cluster.controlplane import ControlPlane
 from tests.integration.server import ROOT, Hands, Operator, until
 from tests.integration.test_failures import SET, Scene
 from tests.unit.controller_samples import pod
 from tests.unit.launchers import document
+from trireme_operator.cli.main import app
 from trireme_operator.kube import POD, Obj
 from trireme_operator.rendering.engine import LAUNCHER_PORT
 
@@ -89,7 +92,7 @@ class Group(Scene):
         return entry.get("stage") == stage and reason in str(entry.get("reason"))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def group(hands: Hands, namespace: str, addresses: list[str]) -> AsyncIterator[Group]:
     made = Group(hands, namespace, addresses)
     application = web.Application()
@@ -103,8 +106,15 @@ async def group(hands: Hands, namespace: str, addresses: list[str]) -> AsyncIter
 
 
 async def shown(plane: ControlPlane, namespace: str, *arguments: str) -> str:
-    """What the program writes."""
-    command = [sys.executable, "-m", "trireme_operator.cli.main", "status", "llm", "--namespace", namespace, *arguments]
+    """What `trireme status` writes, without the imports of a command."""
+    words = ["status", "llm", "--namespace", namespace, "--kubeconfig", str(plane.kubeconfig), *arguments]
+    done = await asyncio.to_thread(CliRunner().invoke, app, words)  # it has an event loop of its own
+    assert done.exit_code == 0, done.stderr
+    return str(done.stdout)
+
+
+async def shown_by_the_command(plane: ControlPlane, namespace: str) -> str:
+    command = [sys.executable, "-m", "trireme_operator.cli.main", "status", "llm", "--namespace", namespace]
     environment = {**os.environ, "KUBECONFIG": str(plane.kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
     done = await asyncio.to_thread(
         subprocess.run, command, env=environment, capture_output=True, timeout=60, check=False
@@ -138,7 +148,10 @@ async def test_what_launchers_say_is_in_the_status_and_in_the_tree(
     group.says(1, "Failed", failure=killed)
     await until(partial(group.stalled, "Loading", f"{SET}-0-1, rank 1: EngineKilled: by SIGKILL"))
 
-    tree = [" ".join(line.strip("│├└─ ").split()) for line in (await shown(plane, group.namespace)).splitlines()]
+    tree = [
+        " ".join(line.strip("│├└─ ").split())
+        for line in (await shown_by_the_command(plane, group.namespace)).splitlines()
+    ]
     assert tree[0].startswith(f"{group.namespace}/llm Ready=False")
     (told,) = [line for line in tree if line.startswith("group 0 Loading")]
     assert told.endswith(f": {SET}-0-1, rank 1: EngineKilled: by SIGKILL")

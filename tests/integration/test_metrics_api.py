@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import yaml
+import pytest_asyncio
 
 from e2e.cluster.controlplane import GARBAGE_COLLECTION, ControlPlane
 from scripts import chart
@@ -21,6 +21,7 @@ from tests.integration.metrics_stage import (
     NAME,
     FakeLauncher,
     MetricsStage,
+    charted,
     launchers,
     leader,
     let_renew,
@@ -47,7 +48,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stage(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[MetricsStage]:
     async with connected(plane.kubeconfig) as hands, metrics_stage(plane, hands, tmp_path) as made:
         await until(functools.partial(registered, made))
@@ -178,7 +179,7 @@ async def test_a_foreign_adapter_gets_the_group_to_itself(stage: MetricsStage) -
     await until(functools.partial(registered, stage))
 
 
-async def test_it_goes_with_the_release_and_with_the_last_wish(plane: ControlPlane, stage: MetricsStage) -> None:
+async def test_it_goes_with_the_release_and_with_the_last_wish(stage: MetricsStage) -> None:
     stage.wish.wanted = False
     await stage.registration.step()
     assert await stage.gone()
@@ -188,8 +189,9 @@ async def test_it_goes_with_the_release_and_with_the_last_wish(plane: ControlPla
     role = await stage.hands.api.get(CLUSTER_ROLE, "", NAME)
     await stage.hands.api.delete(CLUSTER_ROLE, "", NAME, uid=role["metadata"]["uid"])
     await until(stage.gone)
-    roles = [obj for obj in chart.template() if obj["kind"] == "ClusterRole"]
-    plane.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", text=yaml.safe_dump_all(roles))
+    for obj in charted():
+        if obj["kind"] == CLUSTER_ROLE.kind:
+            await stage.hands.apply(CLUSTER_ROLE, obj)
 
 
 @pytest.mark.parametrize("how", ["lost", "ended"])
@@ -211,12 +213,12 @@ async def test_a_certificate_that_is_of_no_use_is_made_anew_and_the_registration
 
 
 async def test_a_certificate_that_ends_because_nobody_may_renew_it_holds_no_namespace_up_and_heals(
-    plane: ControlPlane, stage: MetricsStage
+    stage: MetricsStage,
 ) -> None:
     """Refused renewals are how one ends at all. A server that starts meanwhile serves it as long as it is good."""
     name, soon = "ends-with-the-certificate", timedelta(seconds=30)
     await stage.hands.namespace(name)
-    let_renew(plane, allowed=False)
+    await let_renew(stage.hands, allowed=False)
     ends = time.monotonic() + soon.total_seconds()
     await put_certificate(stage.hands, left=soon)
     stage.server.kill()
@@ -234,5 +236,5 @@ async def test_a_certificate_that_ends_because_nobody_may_renew_it_holds_no_name
     # With connections from before its end the API server goes on for a while, and nothing is wrong.
     await until(functools.partial(withdrawn, stage))
 
-    let_renew(plane, allowed=True)
+    await let_renew(stage.hands, allowed=True)
     await until(functools.partial(serves, stage))

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
+import pytest_asyncio
 
 from tests.integration.server import Hands, Operator, condition, running_operator, until
 from tests.unit.controller_samples import pod, resource
@@ -60,7 +60,7 @@ async def versions(hands: Hands, namespace: str) -> dict[tuple[str, str], str]:
     return found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def served(hands: Hands, namespace: str, operator_process: Operator) -> str:
     """A namespace with a resource whose children are all there."""
     await created(hands, namespace)
@@ -190,7 +190,7 @@ async def test_killed_in_the_middle_of_creating_the_next_process_finishes(
 ) -> None:
     names = [f"llm-{number}" for number in range(12)]
     log = tmp_path / "operator.log"
-    with operator_process.paused(), running_operator(operator_kubeconfig, log) as operator:
+    with operator_process.paused(), running_operator(operator_kubeconfig, log, forked=False) as operator:
         await operator.ready()
         for name in names:
             await hands.create(INFERENCE_CLUSTER, manifest(namespace, name))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from tests.golden.cases import CASES, rendered
 from tests.integration.server import Hands
@@ -14,14 +16,15 @@ from trireme_operator.kube import POD, SERVICE_ACCOUNT, Forbidden, Kind, Obj
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
 
 
-@pytest.fixture
-async def restricted(hands: Hands, namespace: str) -> str:
+@pytest_asyncio.fixture(loop_scope="session")
+async def restricted(hands: Hands, namespace: str) -> AsyncIterator[str]:
     label = {"pod-security.kubernetes.io/enforce": "restricted"}
     path = NAMESPACE.path(None, namespace)
     body = {"metadata": {"labels": label}}
     content_type = "application/merge-patch+json"
     await hands.api._call("PATCH", NAMESPACE, path, body=body, content_type=content_type, is_object=True)
-    return namespace
+    yield namespace
+    await hands.clear_children(namespace)
 
 
 def pods(case: str) -> list[Obj]:

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from bench.client import connected as streams
 from e2e.cluster.controlplane import ControlPlane
@@ -24,7 +25,7 @@ from trireme_operator.kube import (
 )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stage(plane: ControlPlane, hands: Hands, namespace: str) -> AsyncIterator[Stage]:
     tape = Tape(hands, namespace)
     async with streams(plane.kubeconfig) as client:

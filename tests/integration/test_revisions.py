@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from typer.testing import CliRunner, Result
 
 from e2e.cluster.controlplane import ControlPlane
@@ -63,7 +64,7 @@ class World(Bench):
         return spec["initContainers"][0]["image"], spec["containers"][0]["image"]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def world(hands: Hands, namespace: str, plane: ControlPlane) -> World:
     obj = resource(engine={"image": "vllm/vllm-openai:first"}, podTemplate=OVERLAY)
     obj["metadata"] = {"name": "llm", "namespace": namespace}

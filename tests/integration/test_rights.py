@@ -2,48 +2,30 @@
 
 import asyncio
 import copy
+import functools
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import yaml
 
 from e2e.cluster.controlplane import ControlPlane
 from scripts import chart
-from tests.integration.server import (
-    CLUSTER_ROLE,
-    OPERATOR_USER,
-    ROOT,
-    Hands,
-    Operator,
-    condition,
-    connected,
-    envoy_gateway_crds,
-    gateway_crds,
-    inference_extension_crds,
-    keda_crds,
-    lws_crds,
-    monitoring_crds,
-    our_crds,
-    running_operator,
-    until,
-)
+from tests.integration.audit import Trail, audited
+from tests.integration.server import BINDING, CLUSTER_ROLE, ROOT, Hands, Operator, condition, running_operator, until
 from tests.unit.controller_samples import resource
 from trireme_operator.controller.nodes import CORDON
-from trireme_operator.controller.rights import NEEDED, OF_NODES, Right, Rights
+from trireme_operator.controller.rights import NEEDED, OBSERVED, OF_NODES, Right, Rights
 from trireme_operator.controller.scope import CHILD_KINDS
 from trireme_operator.kube import (
-    BACKEND_TRAFFIC_POLICY,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     HORIZONTAL_POD_AUTOSCALER,
-    HTTP_ROUTE,
     INFERENCE_CLUSTER,
-    INFERENCE_POOL,
     LEADER_WORKER_SET,
-    POD_MONITOR,
     SCALED_OBJECT,
     Fence,
     Kind,
@@ -53,13 +35,8 @@ from trireme_operator.kube import (
     connect,
 )
 
-NODES_USER = "trireme-operator-with-nodes"
-POLICY = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived", "Panic"],
-    "rules": [{"level": "Metadata", "users": [OPERATOR_USER, NODES_USER]}],
-}
+USER = "operator-with-all-rights"
+NODES_USER = "operator-with-nodes"
 ROLE = yaml.safe_load((ROOT / "manifests/base/clusterrole.yaml").read_text())
 CONFIG: Obj = {"num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 30, "vocab_size": 49152}
 CONFIG |= {
@@ -72,8 +49,9 @@ CONFIG |= {
 RULES = [rule for rule in ROLE["rules"] if "resourceNames" not in rule]
 """Those by name are for the metrics server's registration, which no resource has a part in: test_metrics_api.py."""
 RBAC = "rbac.authorization.k8s.io"
+PLAIN = "plain"
 BY_KEDA = "keda"
-"""How resources are called whose autoscalers KEDA makes."""
+"""The resource whose autoscalers KEDA makes."""
 ELSEWHERE = {Right("patch", "", "pods")}
 """Used where launchers are heard, and one of them falls silent: unit tests of the rotation."""
 KEPT_REVISIONS = 8
@@ -81,43 +59,34 @@ KEPT_REVISIONS = 8
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    folder = tmp_path_factory.mktemp("rights")
-    policy = folder / "policy.yaml"
-    policy.write_text(yaml.safe_dump(POLICY))
-
-    async def install(plane: ControlPlane) -> None:
-        async with connected(plane.kubeconfig) as hands:
-            await hands.install([*our_crds(), *lws_crds(), *gateway_crds()])
-            await hands.install([*envoy_gateway_crds(), *monitoring_crds(), *keda_crds(), *inference_extension_crds()])
-            await hands.served(INFERENCE_CLUSTER, LEADER_WORKER_SET, BACKEND_TRAFFIC_POLICY, HTTP_ROUTE, POD_MONITOR)
-            await hands.served(INFERENCE_POOL)
-            await hands.allow_operator()
-            await hands.namespace("rights")
-            config = {"data": {"config.json": json.dumps(CONFIG)}}
-            await hands.create(CONFIG_MAP, {"metadata": {"name": "dimensions", "namespace": "rights"}} | config)
-
-    with ControlPlane(folder, audit_policy=policy) as plane:
-        asyncio.run(install(plane))
-        yield plane
+def trail(plane: ControlPlane) -> Trail:
+    return Trail(plane, USER)
 
 
-@pytest.fixture
-async def hands(plane: ControlPlane) -> AsyncIterator[Hands]:
-    async with connected(plane.kubeconfig) as connection:
-        yield connection
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def user(plane: ControlPlane, hands: Hands, trail: Trail) -> Path:
+    await hands.allow_operator(USER)
+    return audited(plane, USER)
 
 
 @pytest.fixture(scope="module")
-def user(plane: ControlPlane) -> Path:
-    return plane.client("operator", common_name=OPERATOR_USER)
-
-
-@pytest.fixture(scope="module")
-def operator(user: Path, plane: ControlPlane) -> Iterator[Operator]:
-    with running_operator(user, plane.directory / "operator.log") as process:
+def operator(user: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    with running_operator(user, tmp_path_factory.mktemp("rights") / "operator.log") as process:
         asyncio.run(process.ready())
         yield process
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def resources(hands: Hands, operator: Operator) -> AsyncIterator[None]:
+    """Both resources, complete; each test leaves them as they were."""
+    await hands.namespace("rights")
+    config = {"data": {"config.json": json.dumps(CONFIG)}}
+    await hands.create(CONFIG_MAP, {"metadata": {"name": "dimensions", "namespace": "rights"}} | config)
+    for name in (PLAIN, BY_KEDA):
+        await hands.create(INFERENCE_CLUSTER, manifest(name))
+        await until(functools.partial(complete, hands, name))
+    yield
+    await hands.clear("rights")
 
 
 def manifest(name: str) -> Obj:
@@ -129,7 +98,7 @@ def manifest(name: str) -> Obj:
         autoscaling={
             "maxReplicas": 4,
             "metrics": {"cpu": 70},
-            "source": "KEDA" if name.startswith(BY_KEDA) else "Auto",
+            "source": "KEDA" if name == BY_KEDA else "Auto",
         },
         gateway={
             "parentRefs": [{"name": "edge", "namespace": "infra"}],
@@ -146,10 +115,12 @@ async def accepted(hands: Hands, name: str) -> bool:
 
 
 async def complete(hands: Hands, name: str) -> bool:
-    never = HORIZONTAL_POD_AUTOSCALER if name.startswith(BY_KEDA) else SCALED_OBJECT
+    never = HORIZONTAL_POD_AUTOSCALER if name == BY_KEDA else SCALED_OBJECT
+    if not await accepted(hands, name):
+        return False
     wanted = [kind for kind in CHILD_KINDS if kind != never]
     kinds = [len(await hands.api.list(kind, "rights", labels=f"trireme.dev/cluster={name}")) for kind in wanted]
-    return all(kinds) and await accepted(hands, name)
+    return all(kinds)
 
 
 def expand(rules: list[Obj]) -> set[Right]:
@@ -162,14 +133,13 @@ def expand(rules: list[Obj]) -> set[Right]:
     }
 
 
-def used(audit_log: Path, user: str = OPERATOR_USER) -> set[Right]:
+def used(trail: Trail) -> set[Right]:
     """What the operator's user was allowed. An apply that creates takes the right to create, too."""
     found = set()
-    for line in audit_log.read_text().splitlines():
-        event = json.loads(line)
+    for event in trail.events():
         reference = event.get("objectRef") or {}
         code = (event.get("responseStatus") or {}).get("code", 0)
-        if not reference.get("resource") or code == 403 or event["user"]["username"] != user:
+        if not reference.get("resource") or code == 403:
             continue
         name = "/".join(part for part in (reference["resource"], reference.get("subresource")) if part)
         verbs = {event["verb"]} | ({"create"} if event["verb"] == "patch" and code == 201 else set())
@@ -177,14 +147,10 @@ def used(audit_log: Path, user: str = OPERATOR_USER) -> set[Right]:
     return found
 
 
-async def test_every_right_that_is_granted_is_used(plane: ControlPlane, hands: Hands, operator: Operator) -> None:
+async def test_every_right_that_is_granted_is_used(hands: Hands, resources: None, trail: Trail) -> None:
     """Create, find children without labels, prune stale ones, refuse; the audit log is compared with the role."""
-    await hands.create(INFERENCE_CLUSTER, manifest("used"))
-    await hands.create(INFERENCE_CLUSTER, manifest(BY_KEDA))
-    await until(lambda: complete(hands, "used"))
-    await until(lambda: complete(hands, BY_KEDA))
     for kind in CHILD_KINDS:
-        owner = BY_KEDA if kind == SCALED_OBJECT else "used"
+        owner = BY_KEDA if kind == SCALED_OBJECT else PLAIN
         (sample, *_) = await hands.api.list(kind, "rights", labels=f"trireme.dev/cluster={owner}")
         await hands.merge(kind, "rights", sample["metadata"]["name"], {"metadata": {"labels": None}})
         await until(lambda kind=kind, sample=sample: labelled(hands, kind, sample))  # type: ignore[misc]
@@ -192,23 +158,24 @@ async def test_every_right_that_is_granted_is_used(plane: ControlPlane, hands: H
             await hands.create(kind, stale(sample, f"stale-{number}"))
     for kind in CHILD_KINDS:
         await until(lambda kind=kind: gone(hands, kind, "stale-0"))  # type: ignore[misc]
-    await hands.merge(INFERENCE_CLUSTER, "rights", "used", {"spec": {"podTemplate": {"spec": {"hostNetwork": True}}}})
+    await hands.merge(INFERENCE_CLUSTER, "rights", PLAIN, {"spec": {"podTemplate": {"spec": {"hostNetwork": True}}}})
 
     async def refused() -> bool:
-        return not await accepted(hands, "used")
+        return not await accepted(hands, PLAIN)
 
     await until(refused)
 
     granted = expand(RULES) - ELSEWHERE
 
     async def enough() -> bool:
-        return granted <= used(plane.audit_log)
+        return granted <= used(trail)
 
     try:
         await until(enough)
     except AssertionError:
-        unused = granted - used(plane.audit_log)
-        pytest.fail(f"granted and never used: {sorted(map(str, unused))}")
+        pytest.fail(f"granted and never used: {sorted(map(str, granted - used(trail)))}")
+    await hands.merge(INFERENCE_CLUSTER, "rights", PLAIN, {"spec": {"podTemplate": None}})
+    await until(lambda: complete(hands, PLAIN))
 
 
 async def test_with_node_maintenance_two_more_are_granted_and_both_are_used(
@@ -221,18 +188,16 @@ async def test_with_node_maintenance_two_more_are_granted_and_both_are_used(
     await hands.namespace("quiet")
     metadata, subject = {"name": NODES_USER}, {"apiGroup": RBAC, "kind": "User", "name": NODES_USER}
     reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": NODES_USER}
-    objects = [
-        {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": role["rules"]},
-        {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRoleBinding", "metadata": metadata}
-        | {"subjects": [subject], "roleRef": reference},
-    ]
-    plane.kubectl("apply", "--server-side", "--filename=-", text=yaml.safe_dump_all(objects))
-    user = plane.client("with-nodes", common_name=NODES_USER)
+    granted = {"apiVersion": f"{RBAC}/v1", "metadata": metadata}
+    await hands.apply(CLUSTER_ROLE, {**granted, "kind": "ClusterRole", "rules": role["rules"]})
+    binding = {**granted, "kind": "ClusterRoleBinding", "subjects": [subject], "roleRef": reference}
+    await hands.apply(BINDING, binding)
+    user, trail = audited(plane, NODES_USER), Trail(plane, NODES_USER)
     environment = {"TRIREME_NODE_MAINTENANCE": CORDON}
     with running_operator(user, tmp_path / "nodes.log", namespaces="quiet", environment=environment):
 
         async def enough() -> bool:
-            return more <= used(plane.audit_log, NODES_USER)
+            return more <= used(trail)
 
         await until(enough)
 
@@ -306,32 +271,55 @@ UNTOLD = ("inferenceclusters", "inferenceclusters/status")
 """Without these the resource can't say anything; the operator's log does."""
 
 
-@pytest.mark.parametrize("number", range(len(RULES)), ids=lambda n: "+".join(RULES[n]["resources"]))
-async def test_without_a_rule_the_resource_says_what_is_missing_and_heals(
-    hands: Hands, operator: Operator, number: int
+def _together() -> list[list[Obj]]:
+    """The rules that are taken away at once, because the resource tells of each one.
+
+    Those that leave it nothing to say are taken away alone, and those whose objects can't be seen any more not with
+    others.
+    """
+    alone = [[rule] for rule in RULES if {*rule["resources"]} & {*UNTOLD}]
+    told = [rule for rule in RULES if [rule] not in alone]
+    blinding = [rule for rule in told if {(right.group, right.resource) for right in expand([rule])} & OBSERVED]
+    return [*alone, [rule for rule in told if rule not in blinding], *(blinding[start::4] for start in range(4))]
+
+
+def _names(rules: list[Obj]) -> str:
+    return "+".join(name for rule in rules for name in rule["resources"])
+
+
+def test_each_rule_is_taken_away_once() -> None:
+    taken = [rule for rules in _together() for rule in rules]
+    assert sorted(map(str, taken)) == sorted(map(str, RULES))
+
+
+@pytest.mark.parametrize("rules", _together(), ids=_names)
+async def test_without_rules_the_resource_says_what_is_missing_and_heals(
+    hands: Hands, operator: Operator, resources: None, rules: list[Obj]
 ) -> None:
-    rule = RULES[number]
-    name = f"{BY_KEDA if SCALED_OBJECT.plural in rule['resources'] else 'without'}-{number}"
-    await hands.create(INFERENCE_CLUSTER, manifest(name))
-    await until(lambda: complete(hands, name))
+    rights = expand(rules) | {REPAIR}
+    name = BY_KEDA if SCALED_OBJECT.plural in {right.resource for right in rights} else PLAIN
+    await until(lambda: accepted(hands, name))
     said = len(operator.log.read_text())
-    rights = expand([rule]) | {REPAIR}
     await set_rules(hands, _without(rights))
     try:
         await until(lambda: told(hands, operator, name, rights, said))
     finally:
         await set_rules(hands, ROLE["rules"])
     await until(lambda: accepted(hands, name))
-    await hands.delete(INFERENCE_CLUSTER, "rights", name)
+    await until(lambda: repaired(hands, name))
 
 
 async def told(hands: Hands, operator: Operator, name: str, rights: set[Right], said: int) -> bool:
-    """Each look comes with an edit of a child that asks for a repair."""
-    sets = await hands.api.list(LEADER_WORKER_SET, "rights", labels=f"trireme.dev/cluster={name}")
-    patch = {"spec": {"leaderWorkerTemplate": {"size": 3 + time.monotonic_ns() % 90}}}
-    await hands.merge(LEADER_WORKER_SET, "rights", sets[0]["metadata"]["name"], patch)
-    await asyncio.sleep(0.5)
+    """An edit of a child asks for a repair; again where the operator was faster than the change of its rights."""
+    if await repaired(hands, name):
+        patch = {"spec": {"leaderWorkerTemplate": {"size": 3 + time.monotonic_ns() % 90}}}
+        await hands.merge(LEADER_WORKER_SET, "rights", f"{name}-zone-a", patch)
     if any(right.resource in UNTOLD for right in rights):
         return all(str(right) in operator.log.read_text()[said:] for right in rights)
     found = await condition(hands, "rights", "Accepted", name)
     return found.get("reason") == "MissingPermission" and all(str(right) in found["message"] for right in rights)
+
+
+async def repaired(hands: Hands, name: str) -> bool:
+    live = await hands.api.get(LEADER_WORKER_SET, "rights", f"{name}-zone-a")
+    return bool(live["spec"]["leaderWorkerTemplate"]["size"] == 2)

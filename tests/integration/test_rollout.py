@@ -50,7 +50,7 @@ class Round:
     async def operate(self, *, deadly: bool) -> None:
         """One reconcile of a new operator, which has listed everything."""
         api = Mortal(self.hands.api._client)
-        store = await filled(api)
+        store = await filled(api, namespace=self.namespace)
         settings = Settings(launcher_image=LAUNCHER_IMAGE)
         reconciler = Reconciler(RecordingApi(api, store), store, settings, clock=lambda: self.now)
         api.dies_after = self.chance.randrange(4) if deadly else None

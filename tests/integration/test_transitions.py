@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.integration.server import Hands
 from tests.rule_cases import SERVICE_UPDATES, TRANSITIONS, UPDATES
@@ -59,7 +60,7 @@ async def said(hands: Hands, namespace: str, name: str, spec: Any) -> set[tuple[
     return {(cause["field"], cause["message"]) for cause in (answer.get("details") or {}).get("causes") or []}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def things(hands: Hands) -> Hands:
     await hands.install([definition(bounded(TRANSITIONS))])
     await hands.served(THING)

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.integration.server import Hands, Operator, running_operator, until
 from tests.unit.controller_samples import resource
@@ -38,7 +39,7 @@ AT_REST_SECONDS = 5.0
 Rng = random.Random
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def both(namespace: str, operator_kubeconfig: Path, tmp_path: Path) -> AsyncIterator[list[Operator]]:
     with (
         running_operator(operator_kubeconfig, tmp_path / "one.log", namespaces=namespace) as one,

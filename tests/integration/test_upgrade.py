@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import yaml
 
 from e2e.cluster.controlplane import ControlPlane
@@ -150,7 +151,7 @@ class Cluster:
         return {obj["metadata"]["name"]: obj for obj in live}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def cluster(plane: ControlPlane, previous: Path, tmp_path: Path) -> AsyncIterator[Cluster]:
     async with connected(plane.kubeconfig) as hands:
         yield Cluster(plane, hands, previous, tmp_path)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from tests.integration.server import Hands, Operator, until
@@ -128,7 +129,7 @@ class Zones:
         return lambda: self._told(*reasons)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def zones(
     hands: Hands, namespace: str, addresses: dict[str, str], operator_process: Operator
 ) -> AsyncIterator[Zones]:
