@@ -56,7 +56,7 @@ check-imports:
 	$(PART) "layers (import-linter)" $(BIN)/lint-imports --no-logo
 # Tests of launchers and other programs wait more than they work, the others the other way round: side by side they fill
 # the cores.
-FAST := -q -m "not integration and not e2e and not engine"
+FAST := -q -p no:cov -p no:anyio -m "not integration and not e2e and not engine"
 LAUNCHER_TESTS := $(addprefix tests/unit/test_,runtime_permit.py runtime_replicas.py runtime_failures.py \
                   preflight_process.py runtime_process.py runtime_arrival.py runtime_peer.py preflight_measuring.py \
                   collector.py controller_rights.py)
@@ -68,9 +68,7 @@ check-waiting-tests:
 	$(PART) "unit tests that wait for programs" $(PY) -m pytest $(FAST) -n 6 --dist worksteal \
 	    --junitxml=$(RESULTS)/waiting.xml $(WAITING_TESTS)
 check-generated:
-	$(PART) "generated files are up to date" $(SHELL) -c \
-	    '$(PY) -m trireme_operator.generate --check && $(PY) -m scripts.generate_manifests --check && \
-	    $(PY) -m e2e.drills.page --check && $(PY) -m e2e.drills.scaling_page --check'
+	$(PART) "generated files are up to date" $(PY) -m scripts.generate --check
 check-chart:
 	$(PART) "chart (helm lint, helm template)" $(PY) -m scripts.chart
 check-shell:
@@ -111,10 +109,7 @@ campaign: bootstrap ## The property tests for HOURS (default 1), seeded; goes on
 
 .PHONY: generate
 generate: bootstrap ## Write what is generated: crds/, docs/reference.md, tables in docs/, the chart's CRDs, manifests/
-	@$(PY) -m trireme_operator.generate
-	@$(PY) -m scripts.generate_manifests
-	@$(PY) -m e2e.drills.page
-	@$(PY) -m e2e.drills.scaling_page
+	@$(PY) -m scripts.generate
 
 .PHONY: golden
 golden: bootstrap ## Write the expected files of the golden tests anew; look at the difference before committing it

@@ -25,7 +25,8 @@ def root() -> Path:
 def key(*parts: str | bytes | Path) -> str:
     """A short key of texts and of files' contents: 16 hexadecimal digits.
 
-    A ``Path`` counts with its name and content; a directory with those of every file below it, in order.
+    A ``Path`` counts with its name and content; a directory with those of every file below it, in order. What tools
+    keep in it (byte code, hidden folders) does not count: it comes and goes while nothing has changed.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -41,9 +42,11 @@ def _chunks(part: str | bytes | Path) -> Iterator[bytes]:
     elif isinstance(part, bytes):
         yield part
     elif part.is_dir():
-        for file in sorted(p for p in part.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-            yield str(file.relative_to(part)).encode()
-            yield file.read_bytes()
+        for file in sorted(path for path in part.rglob("*") if path.is_file()):
+            name = file.relative_to(part)
+            if not any(each == "__pycache__" or each.startswith(".") for each in name.parts):
+                yield str(name).encode()
+                yield file.read_bytes()
     else:
         yield part.name.encode()
         yield part.read_bytes()

@@ -67,13 +67,24 @@ def phases(folder: Path) -> tuple[Phase, ...]:
 def _beside_the_cluster(folder: Path) -> Iterator[Phase]:
     # First, because it can run while a cold machine makes images.
     workers = ("-n", "2", "--dist", "loadfile")
-    yield _tests(folder, "integration", "-m", "integration", *workers, "tests", needs=("programs",), lane="beside")
+    modules = marked("integration")
+    yield _tests(folder, "integration", "-m", "integration", *workers, *modules, needs=("programs",), lane="beside")
     # The first start of the engine's image in a pod and the import of vLLM take a minute on a busy machine, a group of
     # two pods some minutes.
-    engine = _tests(
-        folder, "engine", "-m", "engine", "--timeout=400", "tests", needs=("platform", "engine-image"), lane="beside"
-    )
+    words = ("-m", "engine", "--timeout=400", *marked("engine"))
+    engine = _tests(folder, "engine", *words, needs=("platform", "engine-image"), lane="beside")
     yield replace(engine, environment={"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")})
+
+
+def marked(kind: str) -> list[str]:
+    """The modules of tests with that marker, from the root of the repository.
+
+    That they have it is read in their text, or in their folder's name: to collect all modules takes seconds of a
+    processor, in each worker again.
+    """
+    modules = sorted((ROOT / "tests").rglob("test_*.py"))
+    chosen = [each for each in modules if each.parent.name == kind or f"pytest.mark.{kind}" in each.read_text()]
+    return [str(each.relative_to(ROOT)) for each in chosen]
 
 
 def _on_the_cluster(folder: Path) -> Iterator[Phase]:

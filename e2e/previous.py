@@ -6,13 +6,17 @@ CHANGELOG.md names it: the first heading with a version, and below it the line `
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e import cache
 from e2e.host import CommandError, run
+from e2e.images import builders
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,13 +82,30 @@ def unpack(release: Release, into: Path) -> Path:
     return into
 
 
-def build_operator(files: Path) -> Path:
-    """The archive of the operator's image, built from a release's files by the release's own build.
+def operator(release: Release, files: Path) -> Path:
+    """The archive of the release's operator, built once: a release never changes.
+
+    Kept apart from the archives of this version, of which the cache drops all but the newest.
 
     Raises:
         CommandError: the build failed.
 
     """
+    key = cache.key(release.commit, builders.choose().identity)
+    target = cache.entry("releases", f"operator-{release.version}-{key}")
+    with cache.building(target) as scratch:
+        if scratch is not None:
+            built = _build_operator(files)
+            try:
+                os.link(built, scratch / built.name)
+            except OSError:  # a file system without links
+                shutil.copyfile(built, scratch / built.name)
+    (archive,) = target.iterdir()
+    return archive
+
+
+def _build_operator(files: Path) -> Path:
+    """Built from a release's files by the release's own build."""
     answer = files.with_suffix(".json")
     run([sys.executable, "-c", _BUILD, answer], cwd=files, env={"PYTHONPATH": str(files)})
     return Path(json.loads(answer.read_text(encoding="utf-8")))

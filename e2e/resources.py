@@ -11,6 +11,8 @@ from e2e.cluster import Cluster
 from e2e.demo.watch import RESOURCES, condition, conditions_text
 
 DOUBLE_IMAGE = "trireme.dev/engine-double:dev"
+NEXT_DOUBLE_IMAGE = "trireme.dev/engine-double:next"
+"""The same by another name, as a later release has one."""
 
 _CHILDREN = (
     "/apis/leaderworkerset.x-k8s.io/v1/namespaces/{ns}/leaderworkersets",

@@ -30,6 +30,8 @@ _PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr")
 _SOCKET_PATH_BYTES = 107
 """The longest path of a Unix socket (``sun_path``)."""
 _NODES_SECONDS = 120.0
+_LOOK_SECONDS = 0.5
+"""Between two starts of kubectl, each of which takes a processor a tenth of a second and more."""
 
 
 class LocalCluster:
@@ -239,7 +241,7 @@ class LocalCluster:
         while not condition():
             if time.monotonic() > deadline:
                 raise ClusterError(f"{otherwise} after {_NODES_SECONDS:.0f} s; the logs are in {self.state}/*/*.log")
-            time.sleep(0.2)
+            time.sleep(_LOOK_SECONDS)
 
     def _forget_pods(self) -> None:
         """Empty the stores of everything but images; only a running containerd can."""

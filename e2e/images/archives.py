@@ -58,7 +58,7 @@ def _archive(target: Target) -> Path:
 
 
 def _key(target: Target, builder: Builder, program: Path | None) -> str:
-    stages = dockerfile.closure(target.dockerfile.read_text(), target.name)
+    stages = dockerfile.closure(target.dockerfile.read_text(), target.last_stage)
     inputs = [REPOSITORY / path for path in target.inputs]
     # The path of a program in the cache holds the key of all that it was built from.
     return cache.key(builder.identity, target.tag, stages, str(program), *inputs)
@@ -76,7 +76,7 @@ def _build(target: Target, builder: Builder, program: Path | None, archive: Path
         recipe = Recipe(
             tag=target.tag,
             dockerfile=target.dockerfile,
-            stage=target.name,
+            stage=target.last_stage,
             context=context,
             contexts=contexts,
             # Everything pinned is in the directory of wheels: a build that asks the network is one with a mistake.

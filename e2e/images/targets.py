@@ -24,7 +24,14 @@ class Target:
     inputs: tuple[str, ...] = ()
     locks: tuple[str, ...] = ()
     program: str | None = None
+    stage: str = ""
+    """Of the Dockerfile; empty: the one with the image's name."""
     expected_seconds: float = 10
+
+    @property
+    def last_stage(self) -> str:
+        """The stage of the Dockerfile that becomes the image."""
+        return self.stage or self.name
 
 
 def _part(name: str, *, program: bool = True) -> Target:
@@ -63,5 +70,12 @@ TARGETS: dict[str, Target] = {
             expected_seconds=420,
         ),
         Target(name="engine-double", tag="trireme.dev/engine-double:dev", inputs=("tests/double",)),
+        # The same as a later release, for a rollout that changes the image.
+        Target(
+            name="engine-double-next",
+            tag="trireme.dev/engine-double:next",
+            stage="engine-double",
+            inputs=("tests/double",),
+        ),
     )
 }

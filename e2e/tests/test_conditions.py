@@ -14,17 +14,31 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("engine_loading"), pytest
 
 
 # Nobody listens on port 1 of a node, so the pull is refused at once.
-def test_an_image_that_is_not_there_is_named_and_a_right_one_heals(cluster: Cluster, kube: Api, namespace: str) -> None:
+NO_IMAGE = "127.0.0.1:1/none:0"
+NO_SECRET = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-token", "key": "token"}}}
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: Cluster, module_namespace: str) -> str:
+    """One for all, with what is wrong in it from the beginning: each cause shows while others are looked at."""
+    overlay = {"spec": {"containers": [{"name": "engine", "env": [NO_SECRET]}]}}
     resources.apply(
-        cluster, namespace, resources.double("image", zones=("zone-a",), engine={"image": "127.0.0.1:1/none:0"})
+        cluster,
+        module_namespace,
+        resources.double("image", zones=("zone-a",), engine={"image": NO_IMAGE}),
+        resources.double("nowhere", zones=("zone-a", "zone-x")),
+        resources.double("secret", zones=("zone-a",), podTemplate=overlay),
     )
-    _says(kube, namespace, "image", "127.0.0.1:1/none:0")
+    return module_namespace
+
+
+def test_an_image_that_is_not_there_is_named_and_a_right_one_heals(cluster: Cluster, kube: Api, namespace: str) -> None:
+    _says(kube, namespace, "image", NO_IMAGE)
     resources.apply(cluster, namespace, resources.double("image", zones=("zone-a",)))
     resources.wait_for(kube, namespace, "image", "Ready")
 
 
 def test_a_zone_without_nodes_is_named_while_the_other_zone_serves(cluster: Cluster, kube: Api, namespace: str) -> None:
-    resources.apply(cluster, namespace, resources.double("nowhere", zones=("zone-a", "zone-x")))
     _says(kube, namespace, "nowhere", "zone-x")
     available = resources.wait_for(kube, namespace, "nowhere", "Available")
     assert condition(available, "Ready")["status"] == "False"
@@ -33,9 +47,6 @@ def test_a_zone_without_nodes_is_named_while_the_other_zone_serves(cluster: Clus
 
 
 def test_a_missing_secret_is_named_and_its_creation_heals(cluster: Cluster, kube: Api, namespace: str) -> None:
-    variable = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-token", "key": "token"}}}
-    overlay = {"spec": {"containers": [{"name": "engine", "env": [variable]}]}}
-    resources.apply(cluster, namespace, resources.double("secret", zones=("zone-a",), podTemplate=overlay))
     _says(kube, namespace, "secret", "hf-token")
     cluster.kubectl("create", "secret", "generic", "hf-token", "--from-literal=token=x", "--namespace", namespace)
     resources.wait_for(kube, namespace, "secret", "Ready")

@@ -17,6 +17,12 @@ from e2e.tests.test_reconcile import GATEWAY
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def measurements(cluster: Cluster) -> None:
+    """metrics-server wants a round of measurements before it answers, and takes it while the others are installed."""
+    components.install_metrics_server(cluster, wait=False)
+
+
 def test_leaderworkerset_installed_after_the_operator_is_picked_up(cluster: Cluster, kube: Api, namespace: str) -> None:
     components.remove_lws(cluster)
     try:

@@ -11,6 +11,7 @@ from e2e.cluster import Cluster
 from e2e.drills.drill import Drill
 from e2e.drills.load import load_drills
 from e2e.drills.run import run
+from e2e.drills.size import SHORT
 from e2e.drills.target import Engine, Site, site
 from e2e.drills.zones import zone_drills
 
@@ -26,14 +27,14 @@ def place(cluster: Cluster, kube: Api) -> Iterator[Site]:
         yield made
 
 
-@pytest.mark.parametrize("drill", [pytest.param(drill, id=drill.name) for drill in load_drills(short=True)])
+@pytest.mark.parametrize("drill", [pytest.param(drill, id=drill.name) for drill in load_drills(SHORT)])
 def test_no_request_fails(place: Site, drill: Drill) -> None:
     result = run(drill, place, Engine.DOUBLE)
     assert result.passed, (result.why, result.measured.faults)
 
 
 @pytest.mark.parametrize(
-    "drill", [pytest.param(drill, id=drill.name) for drill in zone_drills(short=True) if drill.name in ZONES]
+    "drill", [pytest.param(drill, id=drill.name) for drill in zone_drills(SHORT) if drill.name in ZONES]
 )
 def test_a_zone_goes_and_comes_back(place: Site, drill: Drill) -> None:
     """Nothing fails when it is taken out on purpose; when it is cut off, what is sent to it until that is noticed."""

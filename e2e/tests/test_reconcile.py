@@ -16,6 +16,7 @@ from e2e.stack import NAMESPACE as SYSTEM
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 GATEWAY = {"parentRefs": [{"name": "inference"}], "hostnames": ["double.test"]}
+ROUTED = ("still", "repair", "edited", "gone")
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,24 @@ class Still:
     since: float
 
 
+@pytest.fixture(scope="module")
+def namespace(cluster: Cluster, module_namespace: str) -> str:
+    """One for all, with a resource for each test, so that all groups start beside each other."""
+    resources.apply(cluster, module_namespace, resources.double("first"), *map(routed, ROUTED))
+    return module_namespace
+
+
 @pytest.fixture(scope="module", autouse=True)
-def still(cluster: Cluster, kube: Api, module_namespace: str) -> Still:
+def still(cluster: Cluster, kube: Api, namespace: str) -> Still:
     """Applied twice before the first test, so that the minute of rest passes meanwhile."""
-    manifest = resources.double("still", gateway=GATEWAY)
-    resources.apply(cluster, module_namespace, manifest)
-    resources.wait_for(kube, module_namespace, "still", "Progressing", "False")
+    resources.wait_for(kube, namespace, "still", "Progressing", "False")
     time.sleep(5)  # LeaderWorkerSet and the gateway write their own status a moment after readiness
-    versions = _versions(kube, module_namespace, "still")
-    resources.apply(cluster, module_namespace, manifest)
-    return Still(module_namespace, "still", versions, time.monotonic())
+    versions = _versions(kube, namespace, "still")
+    resources.apply(cluster, namespace, routed("still"))
+    return Still(namespace, "still", versions, time.monotonic())
 
 
-def test_every_child_is_made_and_groups_become_ready(cluster: Cluster, kube: Api, namespace: str) -> None:
-    resources.apply(cluster, namespace, resources.double("first"))
+def test_every_child_is_made_and_groups_become_ready(kube: Api, namespace: str) -> None:
     status = resources.wait_for(kube, namespace, "first", "Ready")["status"]
     kinds = [child.kind for child in resources.children(kube, namespace, "first")]
     assert kinds.count("leaderworkersets") == 2
@@ -55,8 +60,7 @@ def test_every_child_is_made_and_groups_become_ready(cluster: Cluster, kube: Api
     assert zones == {"zone-a": "node-a", "zone-b": "node-b"}
 
 
-def test_a_deleted_child_is_back_within_two_seconds(cluster: Cluster, kube: Api, namespace: str) -> None:
-    resources.apply(cluster, namespace, resources.double("repair", gateway=GATEWAY))
+def test_a_deleted_child_is_back_within_two_seconds(kube: Api, namespace: str) -> None:
     resources.wait_for(kube, namespace, "repair", "Progressing", "False")
     for child in resources.children(kube, namespace, "repair"):
         started = time.monotonic()
@@ -71,8 +75,7 @@ def test_a_deleted_child_is_back_within_two_seconds(cluster: Cluster, kube: Api,
         assert took < 2, f"{child.kind} {child.name} took {took:.2f} s"
 
 
-def test_an_edited_child_is_repaired_within_two_seconds(cluster: Cluster, kube: Api, namespace: str) -> None:
-    resources.apply(cluster, namespace, resources.double("edited", gateway=GATEWAY))
+def test_an_edited_child_is_repaired_within_two_seconds(kube: Api, namespace: str) -> None:
     # Whole first: weights that still follow groups as they get ready are no repair.
     resources.wait_for(kube, namespace, "edited", "Progressing", "False")
     edits: dict[str, Obj] = {
@@ -116,10 +119,7 @@ def test_an_operator_killed_while_it_creates_converges_after_its_restart(
     assert sum(s["restartCount"] for pod in pods for s in pod["status"]["containerStatuses"]) > restarts
 
 
-def test_a_resource_deleted_while_the_operator_is_down_leaves_nothing(
-    cluster: Cluster, kube: Api, namespace: str
-) -> None:
-    resources.apply(cluster, namespace, resources.double("gone", gateway=GATEWAY))
+def test_a_resource_deleted_while_the_operator_is_down_leaves_nothing(kube: Api, namespace: str) -> None:
     resources.wait_for(kube, namespace, "gone", "Available")
     deployment = f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/trireme"
     operators = kube.get(deployment)["spec"]["replicas"]
@@ -162,6 +162,10 @@ def test_the_same_manifest_applied_twice_changed_nothing_for_a_minute_whatever_e
     if remaining > 0:
         time.sleep(remaining)
     assert _versions(kube, still.namespace, still.name) == still.versions
+
+
+def routed(name: str) -> Obj:
+    return resources.double(name, gateway=GATEWAY | {"hostnames": [f"{name}.test"]})
 
 
 def _versions(kube: Api, namespace: str, name: str) -> dict[str, str]:

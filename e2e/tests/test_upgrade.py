@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e import resources, stack
+from e2e import previous, resources, stack
 from e2e.api import Api, Obj, wait_until
 from e2e.cluster import Cluster
-from e2e.previous import build_operator, previous_release, unpack
 from e2e.progress import step
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -23,7 +22,7 @@ NAMES = ("zoned", "pool")
 @pytest.fixture
 def release(cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
     """The files of the previous release; this one is installed again at the end, whatever happened."""
-    yield unpack(previous_release(), tmp_path / "release")
+    yield previous.unpack(previous.previous_release(), tmp_path / "release")
     stack.load(cluster, "operator")
     stack.install_trireme(cluster)
 
@@ -56,7 +55,7 @@ def test_an_upgrade_restarts_no_pod_and_neither_does_the_way_back(
 def install(cluster: Cluster, release: Path) -> None:
     """Install the previous release with an operator built from its own files."""
     with step("build the operator of the previous release", expected_seconds=60):
-        archive = build_operator(release)
+        archive = previous.operator(previous.previous_release(), release)
     cluster.load_image(archive)
     stack.install_trireme(cluster, chart=release / "charts" / "trireme", operator=archive)
 

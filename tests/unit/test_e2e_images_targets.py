@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from e2e import cache
 from e2e.images.dockerfile import UnknownStageError, closure
 from e2e.images.targets import REPOSITORY, TARGETS, Target
 
@@ -26,7 +28,7 @@ COPY x /
 
 def copied(target: Target) -> set[str]:
     """What the target's stages copy from the build context."""
-    lines = closure(target.dockerfile.read_text(), target.name).replace("\\\n", " ").splitlines()
+    lines = closure(target.dockerfile.read_text(), target.last_stage).replace("\\\n", " ").splitlines()
     words = [line.split()[1:] for line in lines if re.match(r"(COPY|ADD)\s", line) and "--from=" not in line]
     return {word for row in words for word in row[:-1] if not word.startswith("--")}
 
@@ -56,7 +58,7 @@ def test_every_file_that_an_image_copies_counts_for_its_cache_key(target: Target
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
 def test_every_lock_file_whose_wheels_are_mounted_is_copied_too(target: Target) -> None:
-    mounted = "from=wheels" in closure(target.dockerfile.read_text(), target.name)
+    mounted = "from=wheels" in closure(target.dockerfile.read_text(), target.last_stage)
     assert set(target.locks) == {path for path in target.inputs if path.endswith(".lock")}
     assert mounted == bool(target.locks)
 
@@ -72,8 +74,9 @@ def test_the_build_context_lets_every_input_through(target: Target) -> None:
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
 def test_no_image_runs_as_root(target: Target) -> None:
-    text = closure(target.dockerfile.read_text(), target.name)
-    own = text[re.search(rf"^FROM .* AS {target.name}$", text, re.MULTILINE).start() :]  # type: ignore[union-attr]
+    text = closure(target.dockerfile.read_text(), target.last_stage)
+    _, found, own = text.partition(f" AS {target.last_stage}\n")
+    assert found
     assert "\nUSER 65532:65532\n" in own.partition("\nFROM ")[0]
 
 
@@ -83,3 +86,15 @@ def test_every_requirement_is_pinned_by_version_and_hash(lock: object) -> None:
     rows = [row for row in text.splitlines() if row.strip()]
     assert rows
     assert [row for row in rows if not re.match(r"^[\w.\[\]-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", row)] == []
+
+
+def test_what_tools_keep_beside_the_sources_is_no_part_of_a_key(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/main.py").write_text("one")
+    before = cache.key(tmp_path)
+    for folder in (".ruff_cache/0.1", "package/__pycache__"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "file").write_text("kept")
+    assert cache.key(tmp_path) == before
+    (tmp_path / "package/main.py").write_text("two")
+    assert cache.key(tmp_path) != before

@@ -20,7 +20,7 @@ MANIFESTS = ROOT / "manifests"
 
 
 def load_all(file: Path) -> list[dict[str, Any]]:
-    return [document for document in yaml.safe_load_all(file.read_text()) if document is not None]
+    return [document for document in yaml.load_all(file.read_text(), yaml.CSafeLoader) if document is not None]
 
 
 def identity(obj: dict[str, Any]) -> tuple[str, str, str]:

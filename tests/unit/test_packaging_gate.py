@@ -174,15 +174,16 @@ def test_an_interrupt_ends_every_phase_that_runs(tmp_path: Path, monkeypatch: py
 
 def test_phases_of_one_lane_follow_each_other_and_wait_for_what_they_need(tmp_path: Path) -> None:
     marks = tmp_path / "marks"
-    note = f"import time; time.sleep(%s); open({str(marks)!r}, 'a').write('%s ')"
+    note = f"open({str(marks)!r}, 'a').write('%s ')"
+    until_marked = f"import os, time\nwhile not os.path.exists({str(marks)!r}): time.sleep(0.01)\n"
 
     Lanes(
         [
-            python("slow", note % (0.6, "slow")),
-            replace(python("needs-slow", note % (0, "needs-slow"), needs=("slow",)), lane="beside"),
-            replace(python("quick", note % (0, "quick")), lane="beside"),
-            replace(python("third", note % (0, "third"), needs=("a phase that was not chosen",)), lane="third"),
-            python("last", note % (0, "last"), always=True),
+            python("slow", until_marked + note % "slow"),
+            replace(python("needs-slow", note % "needs-slow", needs=("slow",)), lane="beside"),
+            replace(python("quick", note % "quick"), lane="beside"),
+            replace(python("third", note % "third", needs=("a phase that was not chosen",)), lane="third"),
+            python("last", note % "last", always=True),
         ],
         tmp_path,
     ).run()
@@ -289,6 +290,16 @@ def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down(
     served = ["cluster", "trireme", "engine-image", "platform", *own, "autoscaling", "queue", "e2e", "down"]
     assert names == ["check", "programs", "images", "integration", "engine", *served]
     assert [phase.name for phase in gate.phases(Path("build/test")) if phase.always] == ["down"]
+
+
+@pytest.mark.parametrize("kind", ["integration", "engine"])
+def test_no_module_with_a_marker_is_left_out(kind: str) -> None:
+    tests = lanes.ROOT / "tests"
+    named = {lanes.ROOT / each for each in gate.marked(kind)}
+    assert named >= set((tests / kind).glob("test_*.py"))
+    speaking = {file for file in tests.rglob("*.py") if f"mark.{kind}" in file.read_text()}
+    assert speaking - named <= {tests / kind / "conftest.py", Path(__file__)}
+    assert {"tests/unit/test_planning_model_real.py", "tests/unit/test_packaging_rights.py"} & set(gate.marked(kind))
 
 
 def test_an_unknown_phase_is_refused_with_the_known_ones_and_nothing_is_removed(
