@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def given(argv: Sequence[str], snapshot: Path) -> dict[str, Any]:
     return vars(parser.parse_args(_normalized(argv[1:], parser)))
 
 
+@cache
 def _parser(snapshot: Path = SNAPSHOT, default: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vllm serve", usage="vllm serve [model_tag] [options]", add_help=False, argument_default=default

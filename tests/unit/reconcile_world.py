@@ -1,7 +1,8 @@
 """A resource on an in-memory API, and the reconciler that brings it about."""
 
+import math
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.unit.controller_samples import NAMESPACE, pod, resource
@@ -40,6 +41,9 @@ CHILDREN = (
     POD_MONITOR,
     HTTP_ROUTE,
 )
+
+_STEP_SECONDS = 6
+"""Of a test's time, at least, between two reconciles."""
 
 
 class World:
@@ -83,6 +87,14 @@ class World:
     def queue(self, _uid: str, _seconds: float) -> Queue | None:
         """The requests in an engine: nobody knows, unless a test says otherwise."""
         return None
+
+    async def pass_by(self, seconds: int) -> None:
+        """So much time: a reconcile comes a step after the gateway has followed the last one, else when that asked."""
+        end = self.now + timedelta(seconds=seconds)
+        while self.now < end:
+            again = await self.reconcile()
+            wait = _STEP_SECONDS if self.accept_route() or again is None else max(_STEP_SECONDS, math.ceil(again))
+            self.now = min(end, self.now + timedelta(seconds=wait))
 
     async def writes(self) -> list[tuple[str, str, str]]:
         """What one reconcile writes."""
@@ -128,12 +140,14 @@ class World:
             live = self.kube.one(LEADER_WORKER_SET, name)
             live.setdefault("status", {})["observedGeneration"] = live["metadata"]["generation"]
 
-    def accept_route(self) -> None:
+    def accept_route(self) -> bool:
+        """The gateway has looked at the route; returns whether that changed it."""
         route = self.kube.one(HTTP_ROUTE, self.kube.names(HTTP_ROUTE).copy().pop())
         seen = {"status": "True", "observedGeneration": route["metadata"]["generation"]}
         told = [{"type": kind, **seen} for kind in ("Accepted", "ResolvedRefs")]
         parent = {"parentRef": {"name": "edge", "namespace": "infra"}, "conditions": told}
-        route["status"] = {"parents": [parent]}
+        before, route["status"] = route.get("status"), {"parents": [parent]}
+        return bool(before != route["status"])
 
 
 GATEWAY_OBJECT: Obj = {

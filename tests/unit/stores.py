@@ -17,9 +17,9 @@ def ignored(_: Key) -> None:
     """For tests that do not look at who is woken."""
 
 
-async def filled(api: KubeApi, changed: Callable[[Key], None] = ignored) -> Store:
-    """The store of a process that has just started on this API."""
-    store = Store([Stream(kind, None) for kind in KINDS], changed)
+async def filled(api: KubeApi, changed: Callable[[Key], None] = ignored, *, namespace: str | None = None) -> Store:
+    """The store of a process that has just started on this API, and that serves one namespace or all."""
+    store = Store([Stream(kind, namespace) for kind in KINDS], changed)
     for stream in store.streams:
         try:
             await _read(api, store, stream)

@@ -51,10 +51,7 @@ class Placed(Zone):
         return next(zone for zone in self.status["zones"] if zone["name"] == name)
 
     async def settle(self, *, seconds: int = 240) -> None:
-        for _ in range(seconds // 6):
-            await self.reconcile()
-            self.accept_route()
-            self.now += timedelta(seconds=6)
+        await self.pass_by(seconds)
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.unit.controller_samples import pod
-from tests.unit.reconcile_world import World
+from tests.unit.reconcile_world import GATEWAY_OBJECT, World
 from trireme_operator.api.labels import ANNOTATION_REVISION, ANNOTATION_ROLLING_OUT
 from trireme_operator.kube import CONTROLLER_REVISION, GATEWAY, LEADER_WORKER_SET, POD, Obj
 
@@ -24,7 +23,7 @@ class Rolling(World):
 
     async def begin(self) -> None:
         await self.reconcile()
-        self.kube.add(GATEWAY, {"metadata": {"name": "edge", "namespace": "infra"}, "spec": {"listeners": []}})
+        self.kube.add(GATEWAY, GATEWAY_OBJECT)
         for zone in ZONES:
             self.ready(zone)
         await self.settle()
@@ -57,11 +56,8 @@ class Rolling(World):
         return None if found is None else str(found)
 
     async def settle(self, *, seconds: int = 240) -> None:
-        """Gateways follow at once, launchers count nothing, and time passes in small steps."""
-        for _ in range(seconds // 6):
-            await self.reconcile()
-            self.accept_route()
-            self.now += timedelta(seconds=6)
+        """Launchers count nothing, and time passes."""
+        await self.pass_by(seconds)
 
     def message(self) -> str:
         return str(self.condition("Progressing")["message"])

@@ -297,7 +297,7 @@ def test_whatever_is_seen_everything_else_comes_first(moments: list[tuple[int, A
             assert (route.live.weights[name] == 0) == (weight == 0)
             assert route.live.weights[name] <= 60
     last = moments[-1][1]
-    route.pass_by(2 * rhythm.way + 2 * rhythm.step + 12 * INTERVAL, **last)
+    route.come_to_rest(2 * rhythm.way + 2 * rhythm.step + 12 * INTERVAL, **last)
     writes = len(route.writes)
     route.pass_by(2 * INTERVAL, **last)
     assert len(route.writes) == writes, "at rest nothing is written"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
@@ -18,6 +21,7 @@ from trireme_operator.planning import (
     LiveTraffic,
     Mark,
     Pace,
+    Part,
     Proof,
     Voice,
     Way,
@@ -43,6 +47,17 @@ def planned(**of: int) -> ClusterPlan:
     return plan(cluster(zones=[{"name": name, "weight": weight, "replicas": 2} for name, weight in of.items()]))
 
 
+@cache
+def read_again(marks: tuple[tuple[str | None, Mark], ...]) -> Mapping[str | None, Mark]:
+    """As they come back from the annotation."""
+    return MappingProxyType(decode(encode(dict(marks))))
+
+
+@cache
+def parts_read_again(parts: tuple[tuple[str | None, Part], ...]) -> Mapping[str | None, Part]:
+    return MappingProxyType(balancing.decode(balancing.encode(dict(parts))))
+
+
 @dataclass
 class Route:
     """What a gateway would hold, and the moments at which it was written."""
@@ -58,9 +73,9 @@ class Route:
         known = cast("Facts", facts)
         self.said = weights(self.of, known, live=self.live, pace=self.pace, now=self.now)
         numbers = {name: zone.weight for name, zone in self.said.items()}
-        marks = decode(encode({name: zone.mark for name, zone in self.said.items() if zone.mark is not None}))
-        parts = balancing.encode({name: zone.part for name, zone in self.said.items() if zone.part is not None})
-        after = LiveTraffic(numbers, marks, balancing.decode(parts))
+        marks = tuple((name, zone.mark) for name, zone in self.said.items() if zone.mark is not None)
+        parts = tuple((name, zone.part) for name, zone in self.said.items() if zone.part is not None)
+        after = LiveTraffic(numbers, read_again(marks), parts_read_again(parts))
         if after != self.live:
             self.writes.append(self.now)
         self.live = after
@@ -73,6 +88,17 @@ class Route:
         for _ in range(seconds):
             self.now += 1
             self.see(**facts)
+
+    def come_to_rest(self, seconds: int, **facts: ZoneFacts) -> None:
+        """So much time with a look when the last one announced it, or wrote something, and one at the end."""
+        end = self.now + seconds
+        while self.now < end:
+            before = len(self.writes)
+            self.see(**facts)
+            waits = [zone.again for zone in self.said.values() if zone.again is not None]
+            wait = 1 if len(self.writes) > before else max(1, math.ceil(min(waits, default=seconds)))
+            self.now = min(end, self.now + wait)
+        self.see(**facts)
 
 
 @pytest.fixture
@@ -303,7 +329,7 @@ def test_whatever_is_seen_somebody_has_traffic_and_rest_writes_nothing(
         route.see(**seen)
         assert len(route.writes) - before <= 1, "the same facts at the same moment settle"
     last = moments[-1][1]
-    route.pass_by(2 * rhythm.way + 2 * rhythm.step, **last)
+    route.come_to_rest(2 * rhythm.way + 2 * rhythm.step, **last)
     before = len(route.writes)
     route.pass_by(60, **last)
     assert len(route.writes) == before, "at rest nothing is written"

@@ -1,5 +1,6 @@
 """Access to the Kubernetes API: five verbs on plain dicts, the kinds they act on, and one tree of errors."""
 
+from trireme_operator.bare import IS_BARE
 from trireme_operator.kube.client import KubernetesApi
 from trireme_operator.kube.connection import connect
 from trireme_operator.kube.errors import (
@@ -59,6 +60,7 @@ __all__ = [
     "HTTP_ROUTE",
     "INFERENCE_CLUSTER",
     "INFERENCE_POOL",
+    "IS_BARE",
     "LEADER_WORKER_SET",
     "LEASE",
     "NAMESPACE",

@@ -3,10 +3,6 @@
 Any part that ends takes the whole process with it (exit code 1); SIGTERM and SIGINT end it with 0.
 """
 
-import trireme_operator.bare  # noqa: F401 - it is of use only before anything of the Kubernetes package is imported
-
-# isort: split
-
 import asyncio
 import os
 import signal

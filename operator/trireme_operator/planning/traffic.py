@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from trireme_operator.api import WeightReason
 from trireme_operator.planning.balancing import WHOLE, Load, Part, next_step, part_of, rebalanced
@@ -24,6 +25,7 @@ _HELD = {
     Hold.ROLLING_OUT: WeightReason.ROLLING_OUT,
     Hold.NODE_MAINTENANCE: WeightReason.NODE_MAINTENANCE,
 }
+_UNKNOWN = ZoneFacts()
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class ZoneWeight:
     mark: Mark | None = None
     again: float | None = None
     part: Part | None = None
+
+    def looked_at(self, again: float | None) -> ZoneWeight:
+        """The same, to be looked at again after so many seconds."""
+        return self if again == self.again else replace(self, again=again)
 
 
 @dataclass(frozen=True)
@@ -114,14 +120,14 @@ class _Decision:
     parts: Mapping[str | None, Part]
 
     def of(self, zone: ZonePlan) -> ZoneFacts:
-        return self.facts.get(zone.name, ZoneFacts())
+        return self.facts.get(zone.name, _UNKNOWN)
 
-    @property
+    @cached_property
     def wanted(self) -> list[ZonePlan]:
         """Zones that traffic may be sent to at all."""
         return [zone for zone in self.plan.zones if zone.weight > 0 and zone.replicas > 0 and not self._disabled(zone)]
 
-    @property
+    @cached_property
     def well(self) -> list[ZonePlan]:
         return [zone for zone in self.wanted if self.of(zone).ready > 0 and not self._lost(zone)]
 
@@ -150,7 +156,7 @@ class _Decision:
 
     def _each(self) -> dict[str | None, ZoneWeight]:
         found = {zone.name: (zone, self._weight(zone)) for zone in self.plan.zones}
-        return {name: replace(decided, again=self._again(zone, decided)) for name, (zone, decided) in found.items()}
+        return {name: decided.looked_at(self._again(zone, decided)) for name, (zone, decided) in found.items()}
 
     def _weight(self, zone: ZonePlan) -> ZoneWeight:
         if self._disabled(zone):
@@ -177,7 +183,7 @@ class _Decision:
     def _lost(self, zone: ZonePlan) -> bool:
         return self.of(zone).voice is Voice.SILENT
 
-    @property
+    @cached_property
     def blind(self) -> bool:
         """It may be the observer that is cut off, so nothing that it can't hear is trusted with more."""
         return any(self.of(zone).voice is Voice.CUT_OFF for zone in self.wanted)
