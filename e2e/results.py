@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ EXCUSE = "no GPU"
 @dataclass(frozen=True)
 class Results:
     """Counts of tests; ``unexcused`` names the skipped ones (with the reason) that no machine excuses, ``broken``
-    the failed ones with the first line of what they said.
+    the failed ones with the first line of what they said, and where.
     """
 
     passed: int = 0
@@ -53,12 +54,24 @@ def _cases(file: Path) -> list[ET.Element]:
         return []
 
 
+_RAISED = re.compile(r"^(\S+\.py:\d+): \w+$", re.MULTILINE)
+_SAID = re.compile(r"^E +(\S.*)$", re.MULTILINE)
+
+
+def _told(found: ET.Element) -> str:
+    """The first line of the message; of an error that came while another one was handled, what the other one said."""
+    said = (found.get("message") or "").partition("\n")[0] or "without a message"
+    places = list(dict.fromkeys(_RAISED.findall(found.text or "")))
+    if len(places) > 1:
+        said += ", after " + _SAID.findall(found.text or "")[0]
+    return f"{said} (at {', '.join(places)})" if places else said
+
+
 def _of(case: ET.Element) -> Results:
     for kind in ("failure", "error"):
         found = case.find(kind)
         if found is not None:
-            said = (found.get("message") or "").partition("\n")[0] or "without a message"
-            return Results(failed=1, broken=(f"{case.get('classname')}::{case.get('name')}: {said}",))
+            return Results(failed=1, broken=(f"{case.get('classname')}::{case.get('name')}: {_told(found)}",))
     skip = case.find("skipped")
     if skip is None or skip.get("type") == "pytest.xfail":
         return Results(passed=1)

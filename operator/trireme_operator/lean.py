@@ -9,10 +9,9 @@ import sys
 
 from trireme_operator.bare import IS_BARE
 
-IS_LEAN = IS_BARE
 _NOT_NEEDED = ("kubernetes.client", "rich")
 
-if IS_LEAN:
+if IS_BARE:
     hidden = [name for name in _NOT_NEEDED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is documented: such an import fails
     try:

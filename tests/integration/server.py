@@ -223,8 +223,14 @@ async def connected(kubeconfig: Path) -> AsyncIterator[Hands]:
         await api.close()
 
 
-async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 120.0) -> float:
-    """Wait until the condition is true; returns how long that took.
+def _nothing() -> str:
+    return ""
+
+
+async def until(
+    condition: Callable[[], Awaitable[Any]], *, seconds: float = 120.0, said: Callable[[], str] = _nothing
+) -> float:
+    """Wait until the condition is true; returns how long that took. What `said` returns is told when it never is.
 
     The limit is for a machine that is busy, and no claim: what must be fast is measured by ``bench``.
 
@@ -233,7 +239,7 @@ async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 120
     started = time.monotonic()
     while not await condition():
         waited = time.monotonic() - started
-        assert waited < seconds, f"not within {seconds} s"
+        assert waited < seconds, f"not within {seconds} s {said()}"
         await asyncio.sleep(min(0.02 + waited / 10, 0.2))
     return time.monotonic() - started
 
@@ -279,11 +285,15 @@ class Operator:
             self._process = subprocess.Popen(argv, env=self._environment, stdout=log, stderr=log)
 
     async def ready(self) -> None:
+        def said() -> str:
+            text = self.log.read_text() if self.log.exists() else ""
+            return f"(the operator, {'running' if self.running else 'ended'}, said: {text[-3000:] or 'nothing'})"
+
         async def answers() -> bool:
-            assert self.running, self.log.read_text()[-3000:]
+            assert self.running, said()
             return self.get("TRIREME_PROBE_PORT", "/healthz") is not None
 
-        await until(answers)
+        await until(answers, said=said)
 
     @property
     def pid(self) -> int:
@@ -384,10 +394,18 @@ def running_operator(
             operator.kill()
 
 
+_given: set[int] = set()
+
+
 def _free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives to connections: it may be taken much later."""
+    """A port that nobody listens on, on any address: an operator listens on all of them.
+
+    It is below those that the kernel gives to connections, and given once: it may be taken much later.
+    """
     while True:
         with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", 12_000 + secrets.randbelow(20_000)))
+            probe.bind(("", 12_000 + secrets.randbelow(18_000)))
             port: int = probe.getsockname()[1]
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port

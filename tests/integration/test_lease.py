@@ -92,19 +92,21 @@ def _moment(text: str) -> datetime:
 @pytest_asyncio.fixture(loop_scope="session")
 async def pair(plane: ControlPlane, hands: Hands, tmp_path: Path) -> AsyncIterator[Pair]:
     pair = Pair(plane, tmp_path)
-    try:
+    with contextlib.ExitStack() as started:
         for name, operator in pair.operators.items():
             operator.start()
+            started.callback(_end, operator)
             await operator.ready()
             await pair.led_by(NAMES[0])
             assert (name, await asyncio.to_thread(pair.leader)) == (name, NAMES[0])
         yield pair
-    finally:
-        for operator in pair.operators.values():
-            with contextlib.suppress(ProcessLookupError):
-                operator.resume()
-            if operator.running:
-                operator.stop()
+
+
+def _end(operator: Operator) -> None:
+    """However a test left it: a frozen one would not see that it is to stop."""
+    if operator.running:
+        operator.resume()
+        operator.stop()
 
 
 def manifest(namespace: str, name: str) -> Obj:

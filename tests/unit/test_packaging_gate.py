@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -40,6 +41,24 @@ def test_results_are_counted_as_a_person_would(tmp_path: Path) -> None:
     assert str(found) == "2 passed, 2 failed, 2 skipped"
     assert found.unexcused == ("a::is_lazy: too slow",)
     assert found.broken == ("a::fails: assert 1 == 2", "a::fixture_breaks: boom")
+
+
+def test_a_failure_is_told_with_the_one_that_came_first(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "def ended(process):\n"
+        "    assert process\n\n\n"
+        "def test_it():\n"
+        "    try:\n"
+        "        raise OSError('address in use')\n"
+        "    finally:\n"
+        "        ended(None)\n"
+    )
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=it.xml", "test_it.py"]
+    subprocess.run(argv, cwd=tmp_path, capture_output=True, check=False)
+
+    (told,) = results.read([tmp_path / "it.xml"]).broken
+
+    assert told == "test_it::test_it: assert None, after OSError: address in use (at test_it.py:7, test_it.py:2)"
 
 
 @pytest.mark.parametrize(
