@@ -179,7 +179,7 @@ async def serve(configuration: Configuration) -> None:
         parts: list[Awaitable[None]] = [
             _watch(configuration, feeds, functools.partial(head_start, api, store), lambda: stuck(queue), stopping),
             resync(api, store),
-            give_back(lambda: store.deletions),
+            give_back(lambda: store.deletions, api.close_idle),
             leadership.run(),
             recorder.run(),
             rights.run(),

@@ -6,12 +6,17 @@ Python gives memory back by arenas of a megabyte, and one small object that is s
 
 import asyncio
 import ctypes
+import functools
 import gc
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGE_BYTES = 256 * 1024
+
+_Cache = type(functools.lru_cache(len))
 
 CALM_SECONDS = 0.25
 """Without a deletion for so long, and the last one is taken to be over."""
@@ -36,11 +41,12 @@ def stay_small() -> None:
         tune(setting, value)
 
 
-async def give_back(deletions: Callable[[], int]) -> None:
-    """For ever: when many objects are gone, empty Python's free lists and give the C library's free pages back.
+async def give_back(deletions: Callable[[], int], close_idle: Callable[[], None]) -> None:
+    """For ever: when many objects are gone, let go of what the burst left, and give the C library's free pages back.
 
-    `deletions` counts since the start. Of each size up to 19, 2000 tuples that were freed are kept for the next ones,
-    and each of them keeps the arena that it happens to be in; only a full collection frees them.
+    `deletions` counts since the start; `close_idle` closes the connections that no request uses, each of which is some
+    hundreds of kB. Of each size up to 19, 2000 tuples that were freed are kept for the next ones, and each of them
+    keeps the arena that it happens to be in; only a full collection frees them.
     """
     done = last = deletions()
     while True:
@@ -48,8 +54,19 @@ async def give_back(deletions: Callable[[], int]) -> None:
         before, last = last, deletions()
         if last == before and last - done >= WORTHWHILE:
             done = last
+            close_idle()
+            await asyncio.sleep(CALM_SECONDS)  # a TLS connection ends with an answer
+            _empty_caches()
             gc.collect()
             _from_c("malloc_trim")(0)
+
+
+def _empty_caches() -> None:
+    """Those with a limit: of URLs, say, they hold the last hundred that were asked for, and fill again."""
+    for module in list(sys.modules.values()):
+        for each in list(vars(module).values()) if isinstance(module, ModuleType) else ():
+            if isinstance(each, _Cache) and each.cache_parameters()["maxsize"] is not None:
+                each.cache_clear()
 
 
 def _from_c(name: str) -> Callable[..., Any]:

@@ -50,6 +50,8 @@ class Streams:
     def __init__(self, *streams: list[Any] | Exception) -> None:
         self.since: list[str] = []
         self.over = asyncio.Event()
+        self.held: list[Event] = []
+        """Each of them as kopf would hold it until the next one."""
         self._streams = list(streams)
 
     async def __call__(self, *, since: str, **_: Any) -> AsyncIterator[Event]:
@@ -64,7 +66,8 @@ class Streams:
             if callable(item):
                 item()
             else:
-                yield item
+                self.held.append(dict(item))
+                yield self.held[-1]
 
 
 class Fed:
@@ -115,6 +118,13 @@ async def test_what_is_listed_and_what_comes_is_kept(fed: Fed, play: Callable[..
     await fed.run(streams)
     assert fed.names() == {"listed", "came"}
     assert fed.saw == ["ADDED"]
+
+
+async def test_of_the_last_event_of_a_quiet_stream_nothing_is_kept(fed: Fed, play: Callable[..., Streams]) -> None:
+    streams = play([event("ADDED", service(version=11)), bookmark(12)])
+    await fed.run(streams)
+    assert streams.held == [{"type": "ADDED"}, {"type": "BOOKMARK"}]
+    assert fed.names()
 
 
 async def test_a_stream_begins_where_the_last_event_was_and_not_where_bookmarks_say(

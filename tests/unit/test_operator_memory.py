@@ -5,6 +5,7 @@ import gc
 import sys
 
 import pytest
+from yarl import URL, _url
 
 from tests.unit.resources import raw
 from trireme_operator import memory
@@ -19,12 +20,16 @@ def freed_tuples(size: int, number: int = 2000) -> int:
     return sys.getallocatedblocks() - before
 
 
+def nothing() -> None:
+    """No connections are open."""
+
+
 async def given_back(deletions: list[int]) -> int:
     """How many blocks are free again when these counts were told, one a look, the last one for ever."""
     told = iter(deletions)
     last = deletions[-1]
     before = sys.getallocatedblocks()
-    task = asyncio.create_task(memory.give_back(lambda: next(told, last)))
+    task = asyncio.create_task(memory.give_back(lambda: next(told, last), nothing))
     await asyncio.sleep(0.05)
     task.cancel()
     return before - sys.getallocatedblocks()
@@ -49,6 +54,25 @@ async def test_free_lists_are_emptied_after_many_deletions(
         gc.enable()
 
 
+async def test_idle_connections_go_first_and_caches_with_a_limit_are_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "CALM_SECONDS", 0.001)
+    seen: list[int] = []
+    collected = asyncio.Event()
+    monkeypatch.setattr(gc, "collect", collected.set)
+    _url.encode_url.cache_clear()
+    URL("https://10.0.0.1/some/path")
+    told = iter([0, memory.WORTHWHILE])
+    cached = _url.encode_url.cache_info
+    task = asyncio.create_task(
+        memory.give_back(lambda: next(told, memory.WORTHWHILE), lambda: seen.append(cached().currsize))
+    )
+    async with asyncio.timeout(5):
+        await collected.wait()
+    task.cancel()
+    assert cached().currsize == 0
+    assert seen == [1], "connections come first, and once"
+
+
 async def test_nothing_is_done_while_objects_still_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "CALM_SECONDS", 0.001)
     looks: list[int] = []
@@ -59,7 +83,7 @@ async def test_nothing_is_done_while_objects_still_go(monkeypatch: pytest.Monkey
         return len(looks) * memory.WORTHWHILE
 
     monkeypatch.setattr(gc, "collect", lambda: collected.append(1))
-    task = asyncio.create_task(memory.give_back(deletions))
+    task = asyncio.create_task(memory.give_back(deletions, nothing))
     await asyncio.sleep(0.05)
     task.cancel()
     assert len(looks) > 3

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import aiohttp
 import kopf
@@ -176,12 +176,23 @@ class Feed:
             since=since,
             operator_pause_waiter=forever,
         ):
-            obj = cast("Obj", event["object"])
-            if event["type"] == "ERROR":
+            kind, version = self._take(cast("dict[str, Any]", event))
+            if kind == "ERROR":
                 return None, None
-            latest = str(obj["metadata"]["resourceVersion"])
-            if event["type"] != "BOOKMARK":
+            latest = version
+            if kind != "BOOKMARK":
                 told = latest
-                self.saw(self.stream.kind.plural, str(event["type"]))
-                self.store.see(self.stream.kind, event["type"], obj)
         return told, latest
+
+    def _take(self, event: dict[str, Any]) -> tuple[str, str]:
+        """Tell the store of an event; returns its type and version ("" of an error).
+
+        kopf holds on to each event until the next one comes, perhaps for ever: without its object it is small.
+        """
+        kind, obj = str(event["type"]), cast("Obj", event.pop("object"))
+        if kind == "ERROR":
+            return kind, ""
+        if kind != "BOOKMARK":
+            self.saw(self.stream.kind.plural, kind)
+            self.store.see(self.stream.kind, kind, obj)
+        return kind, str(obj["metadata"]["resourceVersion"])

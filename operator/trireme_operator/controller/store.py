@@ -322,6 +322,8 @@ class Store:
             return ()
         if not entries:
             entries.clear()  # an empty dict keeps the place for all that it once held
+            if kind != POD or not self._last:
+                self._packers[kind] = Packer()
         if kind != INFERENCE_CLUSTER:
             for key in entry.owners:
                 self._owned[key].discard((kind, where[1]))

@@ -157,6 +157,11 @@ class KubernetesApi:
         body = {"apiVersion": kind.api_version, "kind": kind.kind, "spec": spec}
         return await self._call("POST", kind, kind.path(), body=body, is_object=False)
 
+    def close_idle(self) -> None:
+        """Close the connections that no request uses."""
+        client: Any = self._client
+        client.rest_client.close_idle()
+
     async def close(self) -> None:
         """Close the connections."""
         client: Any = self._client

@@ -19,11 +19,26 @@ was cut off open for ever (https://github.com/python/cpython/pull/118960); later
 _KEEPALIVE_SECONDS = 60.0
 
 
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp closes what was idle for too long, and offers no way to ask for it: hence what is private here."""
+
+    def close_idle(self) -> None:
+        """Close every connection that no request uses."""
+        self._keepalive_timeout = 0.0
+        self._cleanup()
+        self._keepalive_timeout = _KEEPALIVE_SECONDS
+
+
 class _Transport(RESTClientObject):  # type: ignore[misc]  # the package has no types
     """Connections that outlive a quiet minute: a handshake takes longer than most requests."""
 
+    def close_idle(self) -> None:
+        """Close the connections that no request uses."""
+        if self.pool_manager is not None:
+            self.pool_manager.connector.close_idle()
+
     def _create_connector(self) -> aiohttp.TCPConnector:
-        return aiohttp.TCPConnector(
+        return _Connector(
             limit=CONNECTIONS,
             keepalive_timeout=_KEEPALIVE_SECONDS,
             ssl=self.ssl_context,
