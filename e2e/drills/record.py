@@ -67,14 +67,16 @@ class Recorder:
             time.sleep(_PAUSE_SECONDS)  # an API server that ends watches at once must not be asked in a loop
 
     def _follow(self) -> None:
-        """One watch, until it ends; none, where the API has no such kind now."""
+        """One watch, until it ends; none, where the API has no such kind now, or is just setting it up."""
         try:
             self._watch = self._api.watch(self._path)
         except ApiError as error:
-            if error.status != HTTPStatus.NOT_FOUND:
+            if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS}:
                 raise
             return
         for kind, obj in self._watch:
+            if kind == "ERROR":  # about the watch (its kind was removed, say): the object is none of those watched
+                return
             with self._lock:
                 self._seen.append(Seen(time.monotonic(), kind, obj))
 

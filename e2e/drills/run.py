@@ -40,7 +40,9 @@ def run(drill: Drill, site: Site, engine: Engine) -> Result:
     try:
         measured, words = _measure(drill, site.target(drill.layout), budget)
     except (OSError, RuntimeError, ValueError, api.ApiError) as error:
-        return Result(drill.name, engine, at, Measured(), budget, (f"the drill was broken off: {error}",))
+        # A command's whole line and what it printed are for the log: the record is kept, and read elsewhere.
+        reason = (str(error).splitlines() or [type(error).__name__])[-1]
+        return Result(drill.name, engine, at, Measured(), budget, (f"the drill was broken off: {reason}",))
     must = Must(max(1, drill.requests), words, drill.weight_moves, drill.stays_out_seconds)
     return Result(drill.name, engine, at, measured, budget, judge(measured, budget, must))
 

@@ -16,9 +16,9 @@ from e2e.drills.catalogue import drills
 from e2e.drills.judge import Budget, Measured, Must, Result, judge, last_failed, longest_silence
 from e2e.drills.load import load_drills
 from e2e.drills.record import Seen
-from e2e.drills.run import budget_of
+from e2e.drills.run import budget_of, run
 from e2e.drills.size import FULL, MODEL, SHORT, Size
-from e2e.drills.target import Engine, Layout, manifest
+from e2e.drills.target import Engine, Layout, Site, manifest
 from e2e.drills.timeline import Pods
 from e2e.drills.traffic import Request
 from trireme_operator import offline
@@ -332,3 +332,16 @@ LAYOUTS = {(drill.layout, engine) for drill in drills() for engine in drill.engi
 def test_what_is_served_is_a_valid_resource(layout: Layout, engine: Engine) -> None:
     verdict = offline.judge(manifest(layout, engine))
     assert verdict.valid, verdict.findings
+
+
+def test_a_drill_that_is_broken_off_has_failed_and_says_why_without_the_whole_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: Any) -> None:
+        raise RuntimeError("kubectl --kubeconfig=/home/me/config apply\nended with status 1:\nerror: timed out")
+
+    monkeypatch.setattr(Site, "target", refused)
+    site = Site.__new__(Site)
+    result = run(load_drills(SHORT)[0], site, Engine.DOUBLE)
+    assert not result.passed
+    assert result.why == ("the drill was broken off: error: timed out",)
