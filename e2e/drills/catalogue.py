@@ -22,5 +22,5 @@ def drills(*, short: bool = False) -> tuple[Drill, ...]:
     for size in (SHORT,) if short else (FULL, MODEL):
         found += (*load_drills(size), *zone_drills(size), *balancing_drills(size), *maintenance_drills(size))
     found += NODE_DRILLS
-    layouts = list(dict.fromkeys(each.layout for each in found))
-    return tuple(sorted(found, key=lambda each: layouts.index(each.layout)))
+    layouts = list(dict.fromkeys(each.layout.name for each in found))
+    return tuple(sorted(found, key=lambda each: layouts.index(each.layout.name)))

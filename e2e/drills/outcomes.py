@@ -42,6 +42,13 @@ def all_recreated_and_settled(record: Record, scene: Scene, since: float) -> flo
     return _later(all_recreated(record, scene, since), settled(record, scene, since))
 
 
+def relieved_and_settled(record: Record, scene: Scene, since: float) -> float | None:
+    """Every zone that was left got a group more, and every zone has its share again."""
+    lost = timeline.group_of(scene.leader)[0]
+    left = {zone: count for zone, count in scene.target.layout.groups.items() if zone != lost}
+    return _later(timeline.enlarged(record.pods, left, since), settled(record, scene, since))
+
+
 def route_is_back(record: Record, _: Scene, since: float) -> float | None:
     """The route was gone, and is there with the shares that it had."""
     return timeline.remade(record.routes, since)

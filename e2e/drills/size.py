@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from e2e.drills.client import Shape
 from e2e.drills.target import Engine, Layout
@@ -38,6 +38,14 @@ _MODEL_ZONES = Layout("drill-zones", {"zone-a": 1, "zone-b": 1}, {"failover": {"
 _SHORT_ZONES = Layout(
     "drill-two-zones", {"zone-a": 1, "zone-b": 1}, {"failover": {"dwellSeconds": 2, "returnSeconds": 4}}
 )
+
+
+def guarded(zones: Layout) -> Layout:
+    """The same with what is off by default: a gateway that sends again, and more groups for the zones that are left."""
+    failover = {**zones.spec["failover"], "survivorFloor": 1}
+    gateway = {"policy": "AggressiveRetry"}
+    return replace(zones, name=f"{zones.name}-guarded", spec={**zones.spec, "failover": failover}, gateway=gateway)
+
 
 FULL = Size(
     engine=Engine.DOUBLE,

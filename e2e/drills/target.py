@@ -46,11 +46,14 @@ class Engine(StrEnum):
 
 @dataclass(frozen=True)
 class Layout:
-    """One resource: the groups of each zone, what its spec has besides, and nodes that count as another zone's."""
+    """One resource: the groups of each zone, what its spec and its way in have besides, and nodes that count as another
+    zone's.
+    """
 
     name: str
     groups: Mapping[str, int]
     spec: Mapping[str, Any] = field(default_factory=dict)
+    gateway: Mapping[str, Any] = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
 
     def __hash__(self) -> int:
@@ -266,7 +269,7 @@ def site(cluster: Cluster, kube: Api, engine: Engine) -> Iterator[Site]:
 
 def manifest(layout: Layout, engine: Engine) -> Obj:
     """The resource of a layout. The double's tokens are slow, so that short answers overlap and long ones are cheap."""
-    routes = {"parentRefs": [{"name": demo.GATEWAY}], "hostnames": [f"{layout.name}.test"]}
+    routes = {"parentRefs": [{"name": demo.GATEWAY}], "hostnames": [f"{layout.name}.test"], **layout.gateway}
     common: Obj = {"gateway": routes, "health": {"stallSeconds": STALL_SECONDS}, "zones": _zones(layout.groups.items())}
     if engine is Engine.VLLM:
         sample: Obj = yaml.safe_load(_SAMPLE.read_text())

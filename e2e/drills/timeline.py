@@ -106,6 +106,15 @@ def returned(pods: Sequence[Seen], old: Pods, since: float) -> float | None:
     return None
 
 
+def enlarged(pods: Sequence[Seen], groups: Mapping[str, int], since: float) -> float | None:
+    """When each of the zones first had pods of more groups than these; None when never."""
+    for at, current in states(pods):
+        found = {group_of(pod) for pod in current.values()}
+        if at >= since and all(sum(zone == each for each, _ in found) > count for zone, count in groups.items()):
+            return at
+    return None
+
+
 def removed(pods: Sequence[Seen], old: Pods, since: float) -> float | None:
     """When the last of these pods was gone; None while one is there."""
     for at, current in states(pods):

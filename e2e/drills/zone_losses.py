@@ -11,14 +11,16 @@ from functools import partial
 from e2e import api, processes
 from e2e.drills import nodes, operators
 from e2e.drills.drill import Drill, Scene
-from e2e.drills.outcomes import recreated_and_settled, returned, settled
-from e2e.drills.size import Size
+from e2e.drills.outcomes import recreated_and_settled, relieved_and_settled, returned, settled
+from e2e.drills.size import Size, guarded
 from e2e.drills.target import Engine, Target
 from e2e.drills.zone_scene import NODE, QUIET, ROUND_SECONDS, ZONE
 
 _LOST_SECONDS, _TAKEN_OVER_SECONDS = 5.0, 15.0
 _APPLIED_SECONDS = 1.0
 """Until the gateway follows a weight."""
+_CUT_SECONDS = 0.5
+"""What a cut takes: requests that begin meanwhile run when it is there."""
 _KILLED_SECONDS = 1.0
 """After a cut or its end: before anything came of it."""
 _FLAP_SECONDS, _FLAPS = 5.0, 5
@@ -54,7 +56,9 @@ def lost(common: Callable[..., Drill], size: Size) -> tuple[Drill, ...]:
             limits=_limits(_TAKEN_OVER_SECONDS, away),
         ),
     )
-    return found if size.short else (*found, _stopped(common, size), _flapping(common, size), _all_unready(common))
+    if size.short:
+        return found
+    return (*found, _stopped(common, size), _flapping(common, size), _all_unready(common), _guarded(cut, size))
 
 
 def _outside(target: Target) -> None:
@@ -217,6 +221,20 @@ def _all_unready(common: Callable[..., Drill]) -> Drill:
         limits=QUIET | {"recovered_seconds": 60.0, "zones_out": 2, "returns": 3},
         leave_others=False,
         weight_moves=False,
+    )
+
+
+def _guarded(cut: Callable[..., Drill], size: Size) -> Drill:
+    """With all that may be asked for: what no engine has begun is sent to another zone, and those get more groups."""
+    away = size.away_seconds
+    return cut(
+        "zone-cut-guarded",
+        f"a zone's network cut off for {away:.0f} s, with gateway.policy AggressiveRetry and failover.survivorFloor",
+        outcome=relieved_and_settled,
+        layout=guarded(size.zones),
+        prepare=_outside,
+        follow=partial(_heal_after, seconds=away),
+        limits=_limits(_LOST_SECONDS, away) | {"last_failed_seconds": _CUT_SECONDS},
     )
 
 

@@ -14,7 +14,7 @@ from e2e.drills.drill import Scene
 from e2e.drills.judge import Budget, Measured, Must, judge
 from e2e.drills.record import Record, Seen
 from e2e.drills.size import FULL, MODEL, SHORT, Size
-from e2e.drills.target import PAIR, Engine, Target
+from e2e.drills.target import PAIR, Engine, Target, manifest
 from e2e.drills.timeline import Pods
 from e2e.drills.zones import zone_drills
 
@@ -170,3 +170,30 @@ def test_traffic_is_only_balanced_without_a_zone_out() -> None:
     (drill,) = balancing_drills(FULL)
     assert (drill.limits["failed"], drill.limits["zones_out"], drill.limits["returns"]) == (0, 0, 0)
     assert balancing_drills(MODEL) == balancing_drills(SHORT) == ()
+
+
+def member(zone: str, group: int) -> dict[str, Any]:
+    labels = {"trireme.dev/zone": zone, "leaderworkerset.sigs.k8s.io/group-index": str(group)}
+    return {"metadata": {"name": f"m-{zone}-{group}", "uid": f"{zone}-{group}", "labels": labels}}
+
+
+@pytest.mark.parametrize(
+    ("later", "want"),
+    [
+        pytest.param([], None, id="nobody was"),
+        pytest.param([("zone-a", 1), ("zone-b", 1)], None, id="one of the two zones that are left was not"),
+        pytest.param([("zone-b", 1), ("zone-c", 1)], 4, id="both were, when the second one was"),
+    ],
+)
+def test_zones_are_relieved_when_each_has_a_group_more(later: list[tuple[str, int]], want: float | None) -> None:
+    first = [Seen(0, "ADDED", member(zone, 0)) for zone in ("zone-a", "zone-b", "zone-c")]
+    seen = [*first, *(Seen(3 + at, "ADDED", member(*group)) for at, group in enumerate(later))]
+    assert timeline.enlarged(seen, {"zone-b": 1, "zone-c": 1}, since=2) == want
+
+
+def test_a_guarded_zone_costs_only_what_runs_in_it() -> None:
+    drill = next(drill for drill in zone_drills(FULL) if drill.name == "zone-cut-guarded")
+    assert drill.limits["last_failed_seconds"] == 0.5
+    spec = manifest(drill.layout, Engine.DOUBLE)["spec"]
+    assert spec["gateway"]["policy"] == "AggressiveRetry"
+    assert spec["failover"] == {**FULL.zones.spec["failover"], "survivorFloor": 1}
