@@ -62,11 +62,14 @@ async def give_back(deletions: Callable[[], int], close_idle: Callable[[], None]
 
 
 def _empty_caches() -> None:
-    """Those with a limit: of URLs, say, they hold the last hundred that were asked for, and fill again."""
-    for module in list(sys.modules.values()):
-        for each in list(vars(module).values()) if isinstance(module, ModuleType) else ():
-            if isinstance(each, _Cache) and each.cache_parameters()["maxsize"] is not None:
-                each.cache_clear()
+    """Those with a limit: of URLs, say, they hold the last hundred that were asked for, and fill again.
+
+    By the very type, because to ask a thing that loads itself when it is looked at would load it.
+    """
+    for module in [each for each in sys.modules.values() if type(each) is ModuleType]:
+        for cache in [each for each in vars(module).values() if type(each) is _Cache]:
+            if cache.cache_parameters()["maxsize"] is not None:
+                cache.cache_clear()
 
 
 def _from_c(name: str) -> Callable[..., Any]:
