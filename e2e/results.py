@@ -62,8 +62,9 @@ def _told(found: ET.Element) -> str:
     """The first line of the message; of an error that came while another one was handled, what the other one said."""
     said = (found.get("message") or "").partition("\n")[0] or "without a message"
     places = list(dict.fromkeys(_RAISED.findall(found.text or "")))
-    if len(places) > 1:
-        said += ", after " + _SAID.findall(found.text or "")[0]
+    first = _SAID.search(found.text or "")
+    if first and len(places) > 1:
+        said += f", after {first[1]}"
     return f"{said} (at {', '.join(places)})" if places else said
 
 
