@@ -16,8 +16,8 @@ from bench.audit import POLICY
 from bench.board import Board, Complete, told, watching, within
 from bench.client import Client, connected
 from e2e.cluster.controlplane import ControlPlane
+from tests.integration.definitions import gateway_crds, lws_crds, our_crds
 from tests.integration.server import connected as hands_connected
-from tests.integration.server import gateway_crds, lws_crds, our_crds
 from trireme_operator.api.labels import LABEL_CLUSTER
 from trireme_operator.kube import GATEWAY, HTTP_ROUTE, INFERENCE_CLUSTER, LEADER_WORKER_SET, Kind, Obj
 

@@ -15,12 +15,7 @@ import yaml
 
 from e2e.cluster.controlplane import ControlPlane
 from tests.integration.audit import POLICY
-from tests.integration.server import (
-    OPERATOR_USER,
-    SYSTEM,
-    Hands,
-    Operator,
-    connected,
+from tests.integration.definitions import (
     envoy_gateway_crds,
     gateway_crds,
     inference_extension_crds,
@@ -28,6 +23,13 @@ from tests.integration.server import (
     lws_crds,
     monitoring_crds,
     our_crds,
+)
+from tests.integration.server import (
+    OPERATOR_USER,
+    SYSTEM,
+    Hands,
+    Operator,
+    connected,
     running_operator,
 )
 from trireme_operator.kube import (

@@ -9,16 +9,13 @@ import pytest
 import pytest_asyncio
 
 from e2e.cluster.controlplane import ControlPlane
+from tests.integration.definitions import gateway_crds, inference_extension_crds, lws_crds, our_crds
 from tests.integration.server import (
     OPERATOR_USER,
     Hands,
     Operator,
     condition,
     connected,
-    gateway_crds,
-    inference_extension_crds,
-    lws_crds,
-    our_crds,
     running_operator,
     until,
 )

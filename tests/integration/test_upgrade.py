@@ -18,14 +18,12 @@ import yaml
 
 from e2e.cluster.controlplane import ControlPlane
 from e2e.previous import previous_release, unpack
+from tests.integration.definitions import gateway_crds, lws_crds, our_crds
 from tests.integration.server import (
     OPERATOR_USER,
     Hands,
     Operator,
     connected,
-    gateway_crds,
-    lws_crds,
-    our_crds,
     running_operator,
     until,
 )

@@ -14,15 +14,17 @@ import yaml
 
 from e2e.cluster.controlplane import ControlPlane
 from scripts import chart
-from tests.integration.server import (
-    Hands,
-    connected,
+from tests.integration.definitions import (
     envoy_gateway_crds,
     gateway_crds,
     inference_extension_crds,
     lws_crds,
     monitoring_crds,
     our_crds,
+)
+from tests.integration.server import (
+    Hands,
+    connected,
     running_operator,
     until,
 )

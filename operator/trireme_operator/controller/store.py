@@ -322,8 +322,6 @@ class Store:
             return ()
         if not entries:
             entries.clear()  # an empty dict keeps the place for all that it once held
-            if kind != POD or not self._last:  # pods that are gone and remembered need the packer's dictionaries
-                self._packers[kind] = Packer()
         if kind != INFERENCE_CLUSTER:
             for key in entry.owners:
                 self._owned[key].discard((kind, where[1]))
