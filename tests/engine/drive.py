@@ -221,8 +221,9 @@ class Group:
 def _descendants(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += [int(child), *_descendants(int(child))]
+        with contextlib.suppress(OSError):  # a thread may end between the listing and the reading
+            for child in task.read_text().split():
+                found += [int(child), *_descendants(int(child))]
     return found
 
 

@@ -99,8 +99,9 @@ def lay_out(folder: Path, runtime: str) -> dict[str, int]:
 def children(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += [int(child), *children(int(child))]
+        with contextlib.suppress(OSError):  # a thread may end between the listing and the reading
+            for child in task.read_text().split():
+                found += [int(child), *children(int(child))]
     return found
 
 

@@ -288,8 +288,9 @@ def children(pid: int) -> list[int]:
     """Processes below ``pid``, deepest last."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += [int(child), *children(int(child))]
+        with contextlib.suppress(OSError):  # a thread may end between the listing and the reading
+            for child in task.read_text().split():
+                found += [int(child), *children(int(child))]
     return found
 
 

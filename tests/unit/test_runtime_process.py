@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import build_zipapp
-from tests.unit.pods import Group, Stream, children, kill_tree, start_ready, until
+from tests.unit.pods import Group, Stream, kill_tree, start_ready, until
 
 
 @pytest.fixture
@@ -109,14 +109,14 @@ def test_a_container_restarted_in_place_ends_by_itself_when_its_signal_was_lost(
 
 def test_orphans_are_reaped_and_nothing_outlives_the_engine(group: Group, tmp_path: Path) -> None:
     group.size = 1
-    survivor = tmp_path / "survivor"
+    orphan, survivor, end = tmp_path / "orphan", tmp_path / "survivor", tmp_path / "end"
+    os.mkfifo(end)
     # An orphan that ends at once, another in a session of its own that would stay, then the engine's end.
-    script = f"(sleep 0.1 &); setsid sh -c 'echo $$ > {survivor}; sleep 60' & sleep 1; kill -9 $$"
-    pod = group.start(command=("sh", "-c", script))
-    until(survivor.exists, "the survivor runs")
-    time.sleep(0.5)
-    states = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in children(pod.process.pid)]
-    assert "Z" not in states
+    orphans = f"(sh -c 'echo $$ > {orphan}' &); setsid sh -c 'echo $$ > {survivor}; exec sleep 60' &"
+    pod = group.start(command=("sh", "-c", f"{orphans} read _ < {end}; kill -9 $$"))
+    until(lambda: survivor.exists() and orphan.exists() and orphan.read_text().endswith("\n"), "both run")
+    until(lambda: not Path(f"/proc/{orphan.read_text().strip()}").exists(), "the orphan is reaped")
+    end.write_text("now\n")
     assert pod.wait() == 1
     assert pod.first_cause()["signal"] == "SIGKILL"
     assert not Path(f"/proc/{survivor.read_text().strip()}").exists()
