@@ -55,17 +55,16 @@ check-types:
 check-imports:
 	$(PART) "layers (import-linter)" $(BIN)/lint-imports --no-logo
 # Tests of launchers and other programs wait more than they work, the others the other way round: side by side they fill
-# the cores.
+# the cores. Here stands what waits long and imports little: each of its workers imports all of it.
 FAST := -q -p no:cov -p no:anyio -m "not integration and not e2e and not engine"
-LAUNCHER_TESTS := $(addprefix tests/unit/test_,runtime_permit.py runtime_replicas.py runtime_failures.py \
-                  preflight_process.py runtime_process.py runtime_arrival.py runtime_peer.py preflight_measuring.py \
-                  collector.py controller_rights.py)
-WAITING_TESTS = $(LAUNCHER_TESTS) $(filter-out $(LAUNCHER_TESTS),$(shell grep -lE '\bsubprocess\b' tests/unit/test_*.py))
+WAITING_TESTS := $(addprefix tests/unit/test_,runtime_permit.py runtime_replicas.py runtime_failures.py \
+                 preflight_process.py runtime_process.py runtime_arrival.py runtime_peer.py preflight_measuring.py \
+                 runtime_accelerators.py double.py collector.py cli_status.py cli_drain.py e2e_drills_client.py)
 check-tests:
 	$(PART) "unit and golden tests" $(PY) -m pytest $(FAST) -n 2 $(WAITING_TESTS:%=--ignore=%) \
 	    --junitxml=$(RESULTS)/unit.xml tests/unit tests/golden
 check-waiting-tests:
-	$(PART) "unit tests that wait for programs" $(PY) -m pytest $(FAST) -n 6 --dist worksteal \
+	$(PART) "unit tests that wait for programs" $(PY) -m pytest $(FAST) -n 8 --dist load --maxschedchunk=1 \
 	    --junitxml=$(RESULTS)/waiting.xml $(WAITING_TESTS)
 check-generated:
 	$(PART) "generated files are up to date" $(PY) -m scripts.generate --check
