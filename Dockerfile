@@ -54,7 +54,15 @@ COPY operator/trireme_operator /trireme_operator
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash -s / -p /opt/trireme/lib/python3.11/site-packages \
         /trireme_operator
 
+# An allocator that gives single pages back, where Python's keeps a megabyte for one small object (docs/adr/0014). Only one
+# thread has much to free: caches and arenas of others would only hold what is gone.
 FROM python AS operator
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends libjemalloc2 \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig/aux-cache /var/log/apt /var/log/*.log
+ENV PYTHONMALLOC=malloc \
+    LD_PRELOAD=libjemalloc.so.2 \
+    MALLOC_CONF=background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:1,tcache:false
 COPY --from=operator-dependencies /opt/trireme /opt/trireme
 COPY --from=operator-build /trireme_operator /opt/trireme/lib/python3.11/site-packages/trireme_operator
 ENV PATH=/opt/trireme/bin:/usr/bin:/bin PYTHONUNBUFFERED=1

@@ -22,6 +22,8 @@ from trireme_operator.kube import INFERENCE_CLUSTER, Kind, Obj
 
 _NAMESPACES = 10
 _PARALLEL = 64
+_GIVEN_BACK_SECONDS = 3.0
+"""The operator waits until deletions are over, and its allocator a second more (MALLOC_CONF in the Dockerfile)."""
 
 
 def crowd(resources: int) -> list[Owner]:
@@ -121,11 +123,12 @@ async def rest(process: Measured, log: AuditLog, *, resources: int, seconds: int
 
 
 async def delete(stage: Stage, owners: Sequence[Owner], process: Measured) -> None:
-    """Delete all resources, and their children as the garbage collector would."""
+    """Delete all resources, and their children as the garbage collector would; wait until memory is given back."""
     for namespace in sorted({owner[0] for owner in owners}):
         for kind in (INFERENCE_CLUSTER, *CHILDREN):
             await stage.client.send("DELETE", f"{kind.path(namespace)}?labelSelector={_selector(kind)}")
     await process.quiet(for_seconds=1.0)
+    await asyncio.sleep(_GIVEN_BACK_SECONDS)
 
 
 def _selector(kind: Kind) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from bench import allocator
 from bench.figures import Figure, percentile, spread
 from bench.leaders import GROUPS, leader, pod_address, zone
 from bench.process import processor_seconds, resident_mb
@@ -44,7 +45,7 @@ async def measure(*, leaders: int) -> list[Figure]:
         await _pods(stage, leaders)
         account = f"system:serviceaccount:{chart.NAMESPACE}:{NAME}"
         user, log = stage.plane.client(NAME, common_name=account), stage.folder / "metrics.log"
-        more = {"BENCH_LAUNCHERS_PORT": str(launchers)}
+        more = {"BENCH_LAUNCHERS_PORT": str(launchers), **allocator.install()}
         server = MetricsServer(user, log, port=port, module="bench.metrics_process", **more)
         with _launchers(launchers):
             server.start()

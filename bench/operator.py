@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import allocator
 from bench.process import processor_seconds, quiet, resident_mb
 from e2e import cache
 from tests.integration.server import Operator
@@ -30,8 +31,11 @@ class Measured(Operator):
     def __init__(
         self, kubeconfig: Path, log: Path, *, namespaces: str = "", lease: str = "", identity: str = ""
     ) -> None:
-        """As `Operator`; with compiled modules, which the operator's image has too."""
-        super().__init__(kubeconfig, log, namespaces=namespaces, lease=lease, identity=identity)
+        """As `Operator`; with the allocator of the operator's image, and with compiled modules, which it has too."""
+        environment = allocator.install()
+        super().__init__(
+            kubeconfig, log, namespaces=namespaces, lease=lease, identity=identity, environment=environment
+        )
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._environment["PYTHONPYCACHEPREFIX"] = str(cache.root() / "bench-bytecode")
 

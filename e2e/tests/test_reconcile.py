@@ -193,3 +193,11 @@ def _essence(obj: Obj) -> Obj:
     """What a repair must bring back: the object without what every write changes, and without its status."""
     meta = {k: v for k, v in obj["metadata"].items() if k not in {"resourceVersion", "generation", "managedFields"}}
     return {key: value for key, value in obj.items() if key not in {"metadata", "status"}} | {"metadata": meta}
+
+
+@pytest.mark.parametrize("deployment", ["trireme", "trireme-metrics-api"])
+def test_processes_of_the_operators_image_have_its_allocator(cluster: Cluster, deployment: str) -> None:
+    """A library that can't be loaded is a line on standard error, and nothing else."""
+    look = "print('libjemalloc' in open('/proc/1/maps').read())"
+    said = cluster.kubectl("exec", f"--namespace={SYSTEM}", f"deployment/{deployment}", "--", "python", "-c", look)
+    assert said.strip() == "True"

@@ -1,7 +1,8 @@
 """Settings of the C library's allocator, and of the collector, for a process that should stay small.
 
 Python gives memory back by arenas of a megabyte, and one small object that is still in use keeps an arena
-(Objects/obmalloc.c). So what outlives a burst counts more than its size: see docs/benchmarks.md for what that was.
+(Objects/obmalloc.c). So what outlives a burst counts more than its size: see docs/benchmarks.md for what that was. The
+operator's image brings another allocator (docs/adr/0014); the settings here are for a process without it.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import crowd, report
+from bench import allocator, crowd, report
 from bench.audit import AuditLog, Request, parse, summary
 from bench.bare import chains
 from bench.board import Board, Complete, Event, ready, told
@@ -274,3 +274,11 @@ def test_kinds_of_the_scenario_are_what_the_operator_makes() -> None:
         SCALED_OBJECT,
     }
     assert set(CHILDREN) == set(CHILD_KINDS) - opt_in - {POD_MONITOR}, "the last one needs an API"
+
+
+def test_what_is_measured_has_the_allocator_of_the_image() -> None:
+    settings = allocator.settings()
+    assert settings["PYTHONMALLOC"] == "malloc", "else Python keeps megabytes for itself"
+    assert settings["LD_PRELOAD"] == "libjemalloc.so.2"
+    assert "background_thread:true" in settings["MALLOC_CONF"]
+    assert allocator.PACKAGE in (Path(__file__).parents[2] / "Dockerfile").read_text()
