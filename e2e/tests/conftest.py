@@ -28,6 +28,7 @@ ORDER = (
     "test_queue_step",
     "test_metrics_outage",
     "test_reconcile",
+    "test_models",
     "test_load",  # drains a node of its own pods, too, and cuts a zone off
     "test_disruption",  # drains nodes of its own pods, and moves one to another zone
     "test_uninstall",  # and installs it again

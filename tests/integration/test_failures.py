@@ -56,7 +56,8 @@ class Scene:
                 await self.hands.pod(found)
 
     async def kill(self, *, reason: str = "OOMKilled") -> None:
-        """Worker 1 ends, and LeaderWorkerSet deletes the group at once."""
+        """Worker 1 ends, and LeaderWorkerSet deletes the group at once: who begins to watch later can't know of it."""
+        await until(self.is_seen)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         ended = {"exitCode": 137, "reason": reason, "startedAt": now, "finishedAt": now}
         image = {"image": "x", "imageID": "x", "ready": False, "restartCount": 1}
@@ -79,6 +80,10 @@ class Scene:
         status = (await self.hands.api.get(INFERENCE_CLUSTER, self.namespace, "llm")).get("status") or {}
         found: Obj = next(iter(status.get("zones") or [{}]))
         return found
+
+    async def is_seen(self) -> bool:
+        """Whether the operator knows of the group's pods: it tells how far they have come."""
+        return bool((await self.zone()).get("stalled"))
 
     async def counts(self, number: int) -> bool:
         failures = (await self.zone()).get("failures") or [{}]
