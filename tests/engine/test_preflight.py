@@ -44,6 +44,7 @@ def by_name(found: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 def test_every_pair_of_pods_and_all_ranks_are_measured(tmp_path: Path) -> None:
     found = prove(tmp_path, pods=[WARN] * 3, perPod=2)
+    assert [check for check in found["report"]["checks"] if not check["passed"]] == []
     assert found["report"]["passed"] is True
     links = {(check["pod"], check["peer"]) for check in by_name(found, "pairwise")}
     assert links == {("g-0", "g-0-1"), ("g-0", "g-0-2"), ("g-0-1", "g-0-2")}
