@@ -26,8 +26,8 @@ printf '\\n%s\\n' '{_MARK}'
 cat /tmp/errors
 exit $code"""
 _REQUESTS = {"cpu": "500m"}
-"""Without a request it would be the one pod of the best effort, which gets less than a hundredth of the processors while
-other pods compute (their cpu.shares are 2 and 100 for each 100m): a program of 7 seconds took 251.
+"""Without a request it would be the one pod of the best effort, which gets less than a hundredth of the processors
+while other pods compute (their cpu.shares are 2 and 102 for each 100m): a program of 7 seconds took 251.
 """
 _POLL_SECONDS = 0.5
 _START_SECONDS = 180.0

@@ -15,7 +15,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -245,8 +245,7 @@ class ControlPlane:
             publish=not self.address.startswith("127."),
             audit=(self._audit_policy, self.audit_log) if self._audit_policy else None,
         )
-        # A quarter of its work was collecting garbage: on two cores memory is the cheaper of the two.
-        return replace(self.daemon("kube-apiserver", argv), environment={"GOGC": "300"})
+        return self.daemon("kube-apiserver", argv)
 
     def _after_ready(self, certificates: flags.Certificates) -> list[Daemon]:
         daemons = []
