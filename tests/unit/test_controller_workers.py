@@ -133,6 +133,7 @@ async def test_the_resources_are_listed_first_and_the_rest_after_the_look_ahead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done: list[str] = []
+    all_listed = asyncio.Event()
 
     async def spawn(**_: object) -> list[object]:
         return []
@@ -142,6 +143,8 @@ async def test_the_resources_are_listed_first_and_the_rest_after_the_look_ahead(
 
     async def fed(feed: Feed) -> None:
         done.append(feed.stream.kind.kind)
+        if len(done) > len(streams):
+            all_listed.set()
 
     async def look_ahead() -> None:
         await asyncio.sleep(0.01)
@@ -150,11 +153,13 @@ async def test_the_resources_are_listed_first_and_the_rest_after_the_look_ahead(
     monkeypatch.setattr(kopf, "spawn_tasks", spawn)
     monkeypatch.setattr(kopf, "run_tasks", ran)
     monkeypatch.setattr(Feed, "run", fed)
-    store = Store([Stream(kind, None) for kind in (SERVICE, INFERENCE_CLUSTER, POD)], lambda _: None)
+    streams = [Stream(kind, None) for kind in (SERVICE, INFERENCE_CLUSTER, POD)]
+    store = Store(streams, lambda _: None)
     feeds = [Feed(stream, FakeKube(), store, lambda *_: None) for stream in store.streams]
     configuration = main.read_configuration({"TRIREME_LAUNCHER_IMAGE": "x"})
     watching = asyncio.ensure_future(main._watch(configuration, feeds, look_ahead, lambda: None, asyncio.Event()))
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(20):
+        await all_listed.wait()
     watching.cancel()
     assert done == ["InferenceCluster", "look ahead", "Service", "Pod"]
 
@@ -260,6 +265,6 @@ async def test_crashes_of_every_kind_stay_with_their_keys_whatever_their_number(
         while len(done) < 4 or queue.depth:  # noqa: ASYNC110 - the queue has no such event
             await asyncio.sleep(0.01)
     assert all(not task.done() for task in tasks), "every worker works"
-    assert queue.oldest_seconds < 1
+    assert queue.oldest_seconds < 10, "less than the test takes"
     for task in tasks:
         task.cancel()

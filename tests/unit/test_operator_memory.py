@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import sys
 
 import pytest
@@ -28,9 +29,18 @@ async def given_back(deletions: list[int]) -> int:
     """How many blocks are free again when these counts were told, one a look, the last one for ever."""
     told = iter(deletions)
     last = deletions[-1]
+    looks = itertools.count()
+    seen = asyncio.Event()
+
+    def tell() -> int:
+        if next(looks) > 2 * len(deletions):
+            seen.set()
+        return next(told, last)
+
     before = sys.getallocatedblocks()
-    task = asyncio.create_task(memory.give_back(lambda: next(told, last), nothing))
-    await asyncio.sleep(0.05)
+    task = asyncio.create_task(memory.give_back(tell, nothing))
+    async with asyncio.timeout(20):
+        await seen.wait()
     task.cancel()
     return before - sys.getallocatedblocks()
 
@@ -77,16 +87,19 @@ async def test_nothing_is_done_while_objects_still_go(monkeypatch: pytest.Monkey
     monkeypatch.setattr(memory, "CALM_SECONDS", 0.001)
     looks: list[int] = []
     collected: list[int] = []
+    enough = asyncio.Event()
 
     def deletions() -> int:
         looks.append(1)
+        if len(looks) > 10:
+            enough.set()
         return len(looks) * memory.WORTHWHILE
 
     monkeypatch.setattr(gc, "collect", lambda: collected.append(1))
     task = asyncio.create_task(memory.give_back(deletions, nothing))
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(20):
+        await enough.wait()
     task.cancel()
-    assert len(looks) > 3
     assert not collected
 
 
