@@ -15,7 +15,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -245,7 +245,8 @@ class ControlPlane:
             publish=not self.address.startswith("127."),
             audit=(self._audit_policy, self.audit_log) if self._audit_policy else None,
         )
-        return self.daemon("kube-apiserver", argv)
+        # More than of the others is too much: with 400 it takes two gigabytes.
+        return replace(self.daemon("kube-apiserver", argv), environment={"GOGC": "300"})
 
     def _after_ready(self, certificates: flags.Certificates) -> list[Daemon]:
         daemons = []
