@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from trireme_runtime import command, permit
 from trireme_runtime.environment import Environment
 from trireme_runtime.group import Group
 from trireme_runtime.permit import Held
-from trireme_runtime.preflight.gate import Gate
 from trireme_runtime.preflight.report import Report
 from trireme_runtime.stage import Facts, Stage
 from trireme_runtime.termination import Cause
+
+if TYPE_CHECKING:
+    from trireme_runtime.preflight.gate import Gate
 
 
 class Gates:
@@ -24,6 +27,9 @@ class Gates:
         self._permit = permit.of_pod(environment)
         self._preflight: Gate | None = None
         if environment.preflight is not None:
+            # A fifth of a launcher's start, and most pods have none.
+            from trireme_runtime.preflight.gate import Gate  # noqa: PLC0415
+
             variables = command.engine_environment(os.environ)
             self._preflight = Gate(environment, environment.preflight, command=base_command, variables=variables)
 
