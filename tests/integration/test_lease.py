@@ -26,6 +26,7 @@ from trireme_operator.kube import (
     connect,
 )
 from trireme_operator.kube.lease import DURATION_SECONDS, RENEW_SECONDS
+from trireme_operator.main import WORKERS
 
 CLAIM = f"{SYSTEM}/trireme"
 NAMES = ("one", "two")
@@ -204,7 +205,7 @@ async def test_a_frozen_holder_begins_no_write_when_it_goes_on(hands: Hands, pai
     await asyncio.sleep(3)
     # What was sent before may be read by a busy server later, but long before anybody else may write.
     late = [write for write in pair.writes("one") if write[0] > stopped + timedelta(seconds=4)]
-    assert len(late) <= 1, "no more than the one that was between the fence and the socket when it was frozen"
+    assert len(late) <= WORKERS, "no more than one turn of the event loop writes; without the fence they are 84"
     assert "Not leading any more" in frozen.log.read_text()
     assert frozen.get("TRIREME_PROBE_PORT", "/healthz") is not None, "it stands by now"
     for name in names:

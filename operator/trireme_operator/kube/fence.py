@@ -3,9 +3,9 @@
 Only the holder of the Lease may write, and it may have lost the Lease without knowing: frozen for a minute, cut off,
 starved. So the right has an end in time, which only a renewal moves, and it is asked for twice: before a call is
 made (`FencedApi`), and once more when its bytes are about to leave (`tracing`), because a process can be frozen in
-between, or wait there for a connection. What is left is the one write whose bytes are on their way to the socket when
-the process is frozen, some hundred microseconds: the server gets it when the process goes on. The next holder's watch
-sees what it did, and mends it.
+between, or wait there for a connection. What is left are the writes of one turn of the event loop, which uvloop hands
+to the kernel at the turn's end, some milliseconds: those of a process that is frozen just then leave when it goes on.
+The next holder's watch sees what they did, and mends it.
 
 The clock goes on while the process is stopped or the machine suspended (CLOCK_BOOTTIME), and nobody sets it.
 """
