@@ -91,7 +91,8 @@ class FakeLauncher(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def launchers() -> Iterator[type[FakeLauncher]]:
-    server = ThreadingHTTPServer(("", LAUNCHER_PORT), FakeLauncher)
+    # Not on all addresses: other tests have launchers on addresses of their own, with the same port.
+    server = ThreadingHTTPServer((machine_address(), LAUNCHER_PORT), FakeLauncher)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
