@@ -44,6 +44,8 @@ ROLE_BINDING = Kind(_RBAC, "v1", "rolebindings", "RoleBinding")
 OPERATOR_USER = "trireme-operator"
 SYSTEM = "trireme-system"
 """The operator's own namespace."""
+_EVENT_WAITS = {"22", "232", "281", "441"}
+"""Numbers of epoll_pwait (arm64), epoll_wait, epoll_pwait (x86_64) and epoll_pwait2 (both)."""
 
 
 class Hands:
@@ -262,6 +264,20 @@ class Operator:
         """SIGSTOP, as a debugger, a hypervisor or a machine out of memory would."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+
+    def freeze_between_turns(self) -> None:
+        """Freeze it while its event loop waits: what a turn writes is handed to the kernel at the turn's end."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            self.freeze()
+            here = Path(f"/proc/{self.pid}")
+            while (here / "stat").read_text().rpartition(")")[2].split()[0] != "T":
+                time.sleep(0.001)
+            if (here / "syscall").read_text().split()[0] in _EVENT_WAITS:
+                return
+            self.resume()
+            time.sleep(0.001)
+        raise AssertionError("its event loop never waits")
 
     def resume(self) -> None:
         """SIGCONT."""
