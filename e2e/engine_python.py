@@ -31,6 +31,7 @@ while other pods compute (their cpu.shares are 2 and 102 for each 100m): a progr
 """
 _POLL_SECONDS = 0.5
 _START_SECONDS = 180.0
+_LOG_SECONDS = 90.0
 
 
 def run(kube: api.Api, file: Path, arguments: list[str]) -> tuple[int, str, str]:
@@ -38,7 +39,7 @@ def run(kube: api.Api, file: Path, arguments: list[str]) -> tuple[int, str, str]
 
     Raises:
         ApiError: the API server refuses it, for example while the cluster goes down.
-        TimeoutError: the pod does not start.
+        TimeoutError: the pod does not start, or its log can't be read.
 
     """
     name = f"engine-python-{os.getpid()}"
@@ -47,7 +48,7 @@ def run(kube: api.Api, file: Path, arguments: list[str]) -> tuple[int, str, str]
         kube.text("POST", f"{_NAMESPACE}/configmaps", body=program)
         kube.text("POST", f"{_NAMESPACE}/pods", body=_pod(name, arguments))
         ended = _wait(kube, f"{_NAMESPACE}/pods/{name}")
-        output, _, errors = kube.text("GET", f"{_NAMESPACE}/pods/{name}/log").partition(f"\n{_MARK}\n")
+        output, _, errors = _log(kube, f"{_NAMESPACE}/pods/{name}").partition(f"\n{_MARK}\n")
     finally:
         for path in (f"{_NAMESPACE}/pods/{name}?gracePeriodSeconds=0", f"{_NAMESPACE}/configmaps/{name}"):
             if kube.find(path.partition("?")[0]) is not None:
@@ -73,6 +74,21 @@ def _wait(kube: api.Api, path: str) -> Obj:
                 "python -m e2e.up --engine puts it there"
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _log(kube: api.Api, path: str) -> str:
+    """What the container printed. Its node has it, and may be cut off for a while by a test beside this one.
+
+    Raises TimeoutError when it does not come back.
+    """
+    read: list[str] = []
+
+    def is_read() -> bool:
+        read[:] = [kube.text("GET", f"{path}/log")]
+        return True
+
+    api.wait_until(is_read, timeout_seconds=_LOG_SECONDS, what=f"the log of {path}", ignore=(OSError, api.ApiError))
+    return read[0]
 
 
 def _pod(name: str, arguments: list[str]) -> Obj:

@@ -90,8 +90,9 @@ def marked(kind: str) -> list[str]:
 def _on_the_cluster(folder: Path) -> Iterator[Phase]:
     """First what installs the platform, then autoscalers' rounds, which are minutes, beside all the rest."""
     first = ("e2e/tests/test_late_apis.py", "e2e/tests/test_components.py")
+    served = ("e2e/tests/test_conditions.py", "e2e/tests/test_engine.py")
     rounds, queue = "e2e/tests/test_autoscaling.py", "e2e/tests/test_autoscaling_queue.py"
-    rest = [f"--ignore={module}" for module in (_LOCAL_CLUSTER, *first, rounds, queue)]
+    rest = [f"--ignore={module}" for module in (_LOCAL_CLUSTER, *first, *served, rounds, queue)]
     loading = (sys.executable, "-m", "e2e.up", "--engine")
     yield Phase("engine-image", loading, 1800, needs=("cluster",), lane="waiting")
     yield _tests(folder, "platform", *_END_TO_END, *first, needs=("trireme",))
@@ -100,6 +101,7 @@ def _on_the_cluster(folder: Path) -> Iterator[Phase]:
         yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="waiting")
     yield _tests(folder, "autoscaling", *_END_TO_END, rounds, needs=("platform",), lane="waiting")
     yield _tests(folder, "queue", *_END_TO_END, queue, needs=("platform",), lane="queue")
+    yield _tests(folder, "served", *_END_TO_END, *served, needs=("platform", "engine-image"))
     # These cut off and stop nodes and replace operators: nothing that counts failed requests runs beside them.
     others = _tests(folder, "e2e", *_END_TO_END, *rest, "e2e/tests", needs=("platform", "engine-image"))
     yield replace(others, after=("queue",))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
@@ -27,15 +26,18 @@ ORDER = (
     "test_autoscaling_queue",
     "test_queue_step",
     "test_metrics_outage",
-    "test_reconcile",
     "test_models",
     "test_load",  # drains a node of its own pods, too, and cuts a zone off
     "test_disruption",  # drains nodes of its own pods, and moves one to another zone
     "test_uninstall",  # and installs it again
     "test_upgrade",  # installs another version for a while
-    "test_cluster",  # stops nodes and cuts zones
+    "test_reconcile",  # counts seconds, so when the least runs beside it
+    "test_cluster",  # stops nodes and cuts zones, and looks whether all namespaces of tests are gone
 )
 """The modules in the order in which they share one cluster."""
+
+NAMESPACES = "e2e-"
+"""How the names of all namespaces of tests begin."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,39 +77,21 @@ def engine_loading(cluster: Cluster) -> None:
     cluster.kubectl("apply", "--server-side", "--namespace", demo.NAMESPACE, "-f", str(sample))
 
 
-@pytest.fixture(scope="session")
-def ended_namespaces(kube: Api) -> Iterator[list[str]]:
-    """Namespaces whose deletion has begun; after the last test all of them must be gone.
-
-    Not after each test: while pods have a grace period, the namespace controller looks again only after half of it.
-    """
-    ended: list[str] = []
-    yield ended
-    for name in ended:
-        api.wait_until(
-            partial(_is_gone, kube, name), timeout_seconds=180, what=f"namespace {name} to be gone", interval_seconds=1
-        )
-
-
 @pytest.fixture
-def namespace(cluster: Cluster, kube: Api, ended_namespaces: list[str]) -> Iterator[str]:
+def namespace(cluster: Cluster, kube: Api) -> Iterator[str]:
     """A namespace of the test's own, under Pod Security ``restricted``."""
-    yield from _namespace(cluster, kube, ended_namespaces)
+    yield from _namespace(cluster, kube)
 
 
 @pytest.fixture(scope="module")
-def module_namespace(cluster: Cluster, kube: Api, ended_namespaces: list[str]) -> Iterator[str]:
+def module_namespace(cluster: Cluster, kube: Api) -> Iterator[str]:
     """A namespace of the module's own, under Pod Security ``restricted``."""
-    yield from _namespace(cluster, kube, ended_namespaces)
+    yield from _namespace(cluster, kube)
 
 
-def _namespace(cluster: Cluster, kube: Api, ended: list[str]) -> Iterator[str]:
-    name = f"e2e-{uuid.uuid4().hex[:8]}"
+def _namespace(cluster: Cluster, kube: Api) -> Iterator[str]:
+    """Nobody waits for its end, which may take a minute: the last test of all looks for those that are left."""
+    name = f"{NAMESPACES}{uuid.uuid4().hex[:8]}"
     stack.namespace(cluster, name)
     yield name
     kube.delete(f"/api/v1/namespaces/{name}")
-    ended.append(name)
-
-
-def _is_gone(kube: Api, namespace: str) -> bool:
-    return kube.find(f"/api/v1/namespaces/{namespace}") is None

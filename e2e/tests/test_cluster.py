@@ -16,6 +16,7 @@ from e2e import stack
 from e2e.api import Api, Obj, wait_until
 from e2e.cluster import ZONES, Cluster
 from e2e.host import CommandError
+from e2e.tests.conftest import NAMESPACES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -190,3 +191,16 @@ def test_a_cut_zone_is_not_ready_in_the_end_and_heals(cluster: Cluster, servers:
     assert servers.reaches("node-b", "node-a")
     assert servers.reaches("node-a", "node-b")
     assert servers.restarts("node-a") == 0, "inside the zone nothing stopped"
+
+
+def test_nothing_keeps_a_namespace_that_a_test_is_done_with(kube: Api) -> None:
+    """They may take a minute: while pods have a grace period, the controller looks again only after half of it."""
+    deadline = time.monotonic() + 180
+    while left := [each["metadata"]["name"] for each in kube.items("/api/v1/namespaces") if _is_done_with(each)]:
+        assert time.monotonic() < deadline, f"not gone: {', '.join(left)}"
+        time.sleep(1)
+
+
+def _is_done_with(namespace: Obj) -> bool:
+    meta = namespace["metadata"]
+    return str(meta["name"]).startswith(NAMESPACES) and "deletionTimestamp" in meta
