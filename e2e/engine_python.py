@@ -25,9 +25,10 @@ code=$?
 printf '\\n%s\\n' '{_MARK}'
 cat /tmp/errors
 exit $code"""
-_REQUESTS = {"cpu": "500m"}
-"""Without a request it would be the one pod of the best effort, which gets less than a hundredth of the processors
-while other pods compute (their cpu.shares are 2 and 102 for each 100m): a program of 7 seconds took 251.
+_REQUESTS = {"cpu": "100m"}
+"""As pods of an engine have. Without a request it would be the one pod of the best effort, which gets less than a
+hundredth of the processors while other pods compute (their cpu.shares are 2 and 102 for each 100m): a program of 7
+seconds took 251. With far more, the pods beside it stand, whose requests are 50m.
 """
 _POLL_SECONDS = 0.5
 _START_SECONDS = 180.0

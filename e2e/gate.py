@@ -95,16 +95,21 @@ def _on_the_cluster(folder: Path) -> Iterator[Phase]:
     rest = [f"--ignore={module}" for module in (_LOCAL_CLUSTER, *first, *served, rounds, queue)]
     loading = (sys.executable, "-m", "e2e.up", "--engine")
     yield Phase("engine-image", loading, 1800, needs=("cluster",), lane="waiting")
-    yield _tests(folder, "platform", *_END_TO_END, *first, needs=("trireme",))
+    yield _on_it(folder, "platform", *first, needs=("trireme",))
     if local.usable():
         # A cluster of its own, which is taken apart while the first one gets its parts.
         yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="waiting")
-    yield _tests(folder, "autoscaling", *_END_TO_END, rounds, needs=("platform",), lane="waiting")
-    yield _tests(folder, "queue", *_END_TO_END, queue, needs=("platform",), lane="queue")
-    yield _tests(folder, "served", *_END_TO_END, *served, needs=("platform", "engine-image"))
+    yield _on_it(folder, "autoscaling", rounds, needs=("platform",), lane="waiting")
+    yield _on_it(folder, "queue", queue, needs=("platform",), lane="queue")
+    yield _on_it(folder, "served", *served, needs=("platform", "engine-image"))
     # These cut off and stop nodes and replace operators: nothing that counts failed requests runs beside them.
-    others = _tests(folder, "e2e", *_END_TO_END, *rest, "e2e/tests", needs=("platform", "engine-image"))
+    others = _on_it(folder, "e2e", *rest, "e2e/tests", needs=("platform", "engine-image"))
     yield replace(others, after=("queue",))
+
+
+def _on_it(folder: Path, name: str, *words: str, needs: tuple[str, ...], lane: str = "") -> Phase:
+    """Tests that mostly wait for the cluster: a kubectl that waits for a processor looks like a slow cluster."""
+    return replace(_tests(folder, name, *_END_TO_END, *words, needs=needs, lane=lane), favoured=True)
 
 
 def _tests(folder: Path, name: str, *words: str, needs: tuple[str, ...], lane: str = "") -> Phase:

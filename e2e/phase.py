@@ -19,6 +19,8 @@ ENDING_SECONDS = 30
 _LAST_WORDS_SECONDS = 5
 _HEARS_INTERRUPTS = ("env", "--default-signal=INT")
 """What a shell starts in the background ignores SIGINT, and so does every program below it. (GNU coreutils 8.31.)"""
+_FAVOUR = ("nice", "--adjustment=-5")
+"""Three times the usual share of the processors; where that is not allowed, nice says so and goes on."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Phase:
     """Added to this process's own."""
     lane: str = ""
     """Phases of one lane run one after the other. What is said beside the first lane is shown when it is done."""
+    favoured: bool = False
+    """Before other phases where it is allowed: it computes little, and counts the seconds of what others compute."""
     always: bool = False
     """Runs whatever happened before, when nothing else runs any more."""
 
@@ -59,7 +63,7 @@ class Running:
         self._started = time.monotonic()
         self._kept = log.open("w")
         self._process = subprocess.Popen(
-            [*_HEARS_INTERRUPTS, *phase.argv],
+            [*(_FAVOUR if phase.favoured else ()), *_HEARS_INTERRUPTS, *phase.argv],
             cwd=folder,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **phase.environment},
             stdin=subprocess.DEVNULL,

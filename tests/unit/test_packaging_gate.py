@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import time
@@ -130,6 +132,19 @@ def test_a_phase_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     assert time.monotonic() - started < ENDING_SECONDS + 30
     assert "its limit" in (tmp_path / "hang.log").read_text()
     assert not _alive(int(pid.read_text()))
+
+
+def test_what_mostly_waits_has_more_of_the_processors_where_that_is_allowed(tmp_path: Path) -> None:
+    phase = Phase("light", (sys.executable, "-c", "import os; print(os.nice(0))"), 30, favoured=True)
+    status, _ = Running(phase, tmp_path / "light.log", folder=tmp_path).finish()
+
+    own = os.nice(0)
+    capabilities = re.search(r"^CapEff:\s*(\w+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    allowed = capabilities is not None and bool(int(capabilities[1], 16) >> 23 & 1)  # CAP_SYS_NICE
+    assert status == 0
+    assert (tmp_path / "light.log").read_text().splitlines()[-1] == str(max(own - 5, -20) if allowed else own)
+    favoured = {phase.name for phase in gate.phases(Path("build/test")) if phase.favoured}
+    assert favoured == {"platform", "autoscaling", "queue", "served", "e2e"}
 
 
 def _alive(pid: int) -> bool:
