@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
+from e2e import priority
+
 LATE = 124
 """The status of a phase that took longer than its limit, as of timeout(1)."""
 ENDING_SECONDS = 30
 _LAST_WORDS_SECONDS = 5
 _HEARS_INTERRUPTS = ("env", "--default-signal=INT")
 """What a shell starts in the background ignores SIGINT, and so does every program below it. (GNU coreutils 8.31.)"""
-_FAVOUR = ("nice", "--adjustment=-5")
-"""Three times the usual share of the processors; where that is not allowed, nice says so and goes on."""
+_FAVOUR_LEVELS = 5
+"""Three times the usual share of the processors."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Phase:
 class Running:
     """A phase's program, started: its output is kept in ``log`` and shown live, or, for one beside another, at its end.
 
-    It runs in a process group of its own, so that all of it can be ended.
+    It runs in a session of its own, so that all of it can be ended.
     """
 
     def __init__(self, phase: Phase, log: Path, *, folder: Path) -> None:
@@ -63,7 +65,7 @@ class Running:
         self._started = time.monotonic()
         self._kept = log.open("w")
         self._process = subprocess.Popen(
-            [*(_FAVOUR if phase.favoured else ()), *_HEARS_INTERRUPTS, *phase.argv],
+            [*(priority.words(_FAVOUR_LEVELS) if phase.favoured else ()), *_HEARS_INTERRUPTS, *phase.argv],
             cwd=folder,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **phase.environment},
             stdin=subprocess.DEVNULL,
@@ -71,8 +73,10 @@ class Running:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            process_group=0,
+            start_new_session=True,  # besides, its share of the processors is its own
         )
+        if phase.favoured:
+            priority.favour_session(self._process.pid, _FAVOUR_LEVELS)
         # A thread reads, so that a stray child that keeps the pipe open cannot keep the gate waiting.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -16,13 +16,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from e2e import priority
+
 MARK = "TRIREME_CLUSTER"
 """The environment variable that says which cluster a process belongs to."""
 
 _SHOWN_LINES = 30
 
-_FAVOUR = ("nice", "--adjustment=-10")
-"""Ten times the usual share of the processors; where that is not allowed, nice says so and goes on."""
+_FAVOUR_LEVELS = 10
+"""Ten times the usual share of the processors."""
 
 _RUNTIME = {"GOGC": "400"}
 """Go collects garbage each time its memory has grown by so many percent, 100 by itself. A quarter of the API server's
@@ -80,7 +82,7 @@ class Daemon:
         environment |= {**_RUNTIME, **self.environment}
         with self.log.open("ab") as log:
             child = subprocess.Popen(
-                [*(_FAVOUR if self.favoured else ()), *self.prefix, *self.argv],
+                [*(priority.words(_FAVOUR_LEVELS) if self.favoured else ()), *self.prefix, *self.argv],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -88,6 +90,8 @@ class Daemon:
                 env=environment,
                 start_new_session=True,
             )
+        if self.favoured:
+            priority.favour_session(child.pid, _FAVOUR_LEVELS)
         _children[child.pid] = child
         self._pid_file.write_text(f"{child.pid} {_identity(child.pid)}\n")
         return True

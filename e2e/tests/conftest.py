@@ -26,12 +26,12 @@ ORDER = (
     "test_autoscaling_queue",
     "test_queue_step",
     "test_metrics_outage",
+    "test_reconcile",
     "test_models",
     "test_load",  # drains a node of its own pods, too, and cuts a zone off
     "test_disruption",  # drains nodes of its own pods, and moves one to another zone
     "test_uninstall",  # and installs it again
     "test_upgrade",  # installs another version for a while
-    "test_reconcile",  # counts seconds, so when the least runs beside it
     "test_cluster",  # stops nodes and cuts zones, and looks whether all namespaces of tests are gone
 )
 """The modules in the order in which they share one cluster."""

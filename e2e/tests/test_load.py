@@ -9,6 +9,7 @@ import pytest
 from e2e.api import Api
 from e2e.cluster import Cluster
 from e2e.drills.drill import Drill
+from e2e.drills.judge import Result
 from e2e.drills.load import load_drills
 from e2e.drills.run import run
 from e2e.drills.size import SHORT
@@ -27,10 +28,15 @@ def place(cluster: Cluster, kube: Api) -> Iterator[Site]:
         yield made
 
 
+def told(result: Result) -> str:
+    """All of it, as text: of objects pytest shows a line."""
+    return f"{'; '.join(result.why)}\n{result.measured}"
+
+
 @pytest.mark.parametrize("drill", [pytest.param(drill, id=drill.name) for drill in load_drills(SHORT)])
 def test_no_request_fails(place: Site, drill: Drill) -> None:
     result = run(drill, place, Engine.DOUBLE)
-    assert result.passed, (result.why, result.measured.faults)
+    assert result.passed, told(result)
 
 
 @pytest.mark.parametrize(
@@ -39,4 +45,4 @@ def test_no_request_fails(place: Site, drill: Drill) -> None:
 def test_a_zone_goes_and_comes_back(place: Site, drill: Drill) -> None:
     """Nothing fails when it is taken out on purpose; when it is cut off, what is sent to it until that is noticed."""
     result = run(drill, place, Engine.DOUBLE)
-    assert result.passed, (result.why, result.measured)
+    assert result.passed, told(result)
