@@ -193,4 +193,3 @@ def test_what_was_decided_is_decided_again_when_it_is_done(zones: list[ZoneMembe
         assert carried_out(done) == done
     again = carried_out(done)
     assert carried_out(again) == again
-
