@@ -82,14 +82,14 @@ def _log(kube: api.Api, path: str) -> str:
 
     Raises TimeoutError when it does not come back.
     """
-    read: list[str] = []
-
-    def is_read() -> bool:
-        read[:] = [kube.text("GET", f"{path}/log")]
-        return True
-
-    api.wait_until(is_read, timeout_seconds=_LOG_SECONDS, what=f"the log of {path}", ignore=(OSError, api.ApiError))
-    return read[0]
+    # Of a container that was killed at once it is empty, which is an answer too.
+    (text,) = api.wait_until(
+        lambda: (kube.text("GET", f"{path}/log"),),
+        timeout_seconds=_LOG_SECONDS,
+        what=f"the log of {path}",
+        ignore=(OSError, api.ApiError),
+    )
+    return text
 
 
 def _pod(name: str, arguments: list[str]) -> Obj:

@@ -192,4 +192,6 @@ def test_what_was_decided_is_decided_again_when_it_is_done(zones: list[ZoneMembe
     if before <= after:
         assert carried_out(done) == done
     again = carried_out(done)
+    alone = [len(each.members) == 1 and not each.busy for each in zones]
+    assert all(one == two for one, two, only in zip(done, again, alone, strict=True) if not only), "no zone waits there"
     assert carried_out(again) == again
