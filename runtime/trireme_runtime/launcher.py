@@ -69,6 +69,13 @@ class Launcher:
         )
         self._network = prepare(os.environ)
         self._command = command.engine_command(base_command, environment, self._limits)
+        self._shown_command = tuple(command.without_secrets(self._command))
+        self._ranks = ranks.of_pod(
+            node_rank=environment.worker_index,
+            ranks_per_pod=environment.ranks_per_pod,
+            tensor_parallel_size=environment.tensor_parallel_size,
+            pipeline_parallel_size=environment.pipeline_parallel_size,
+        )
         self._engine: Engine | None = None
         self._engine_code: int | None = None
         self._health = Health(environment, None)
@@ -159,7 +166,7 @@ class Launcher:
             return None
         if self._group is not None:
             self._group.begin()
-        say("Starting the engine", command=shlex.join(command.without_secrets(self._command)))
+        say("Starting the engine", command=shlex.join(self._shown_command))
         self._arrival = arrival.start(self._command, os.environ)
         try:
             self._engine = Engine(self._command, command.engine_environment(os.environ))
@@ -319,13 +326,8 @@ class Launcher:
         return Status(
             environment=environment,
             network=self._network,
-            ranks=ranks.of_pod(
-                node_rank=environment.worker_index,
-                ranks_per_pod=environment.ranks_per_pod,
-                tensor_parallel_size=environment.tensor_parallel_size,
-                pipeline_parallel_size=environment.pipeline_parallel_size,
-            ),
-            command=tuple(command.without_secrets(self._command)),
+            ranks=self._ranks,
+            command=self._shown_command,
             stage=self._journal.current,
             reason=reason,
             stages=self._journal.entries(),

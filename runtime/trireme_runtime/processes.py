@@ -73,10 +73,9 @@ def kill_apart(pid: int) -> None:
 def descendants() -> set[int]:
     """All processes below this one that are not apart, read from /proc; zombies count until they are reaped."""
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        pid = int(entry.name)
+    with os.scandir("/proc") as entries:
+        numbers = [int(entry.name) for entry in entries if entry.name.isdigit()]
+    for pid in numbers:
         if (seen := _seen(pid)) and (pid, seen[1]) not in _apart:
             children.setdefault(seen[0], []).append(pid)
     found: set[int] = set()
@@ -92,12 +91,12 @@ def descendants() -> set[int]:
 def _seen(pid: int) -> tuple[int, str] | None:
     """Its parent and the time of its start; None when it has gone."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
     # The name in parentheses may hold spaces and parentheses itself; the fields after the last one are numbers.
-    fields = text.rpartition(")")[2].split()
-    return int(fields[_PARENT_FIELD]), fields[_START_FIELD]
+    fields = text.rpartition(b")")[2].split()
+    return int(fields[_PARENT_FIELD]), fields[_START_FIELD].decode()
 
 
 def kill_all(*, timeout_seconds: float = 5.0) -> dict[int, int]:
