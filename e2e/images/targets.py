@@ -63,6 +63,7 @@ TARGETS: dict[str, Target] = {
                 "requirements/engine-cpu.lock",
                 "requirements/checkpoint.lock",
                 "e2e/images/cuda_stand_ins.py",
+                "e2e/images/startup_collector.py",
                 "e2e/images/checkpoint.py",
                 "e2e/images/vllm_cpu.py",
             ),

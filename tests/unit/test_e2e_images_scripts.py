@@ -156,3 +156,17 @@ def test_a_launcher_without_entry_point_is_refused(package: Path, tmp_path: Path
     (package / "main.py").unlink()
     with pytest.raises(FileNotFoundError, match=r"main\.py: the launcher's entry point is missing"):
         build_zipapp.build(tmp_path / "app.pyz", package=package)
+
+
+def test_what_a_process_starts_with_is_not_looked_at_and_later_garbage_is_collected() -> None:
+    code = (
+        "import gc, sys, weakref; sys.path.insert(0, 'e2e/images'); import startup_collector as collector\n"
+        "class Node: pass\n"
+        "def garbage():\n"
+        "    node = Node(); node.itself = node; return weakref.ref(node)\n"
+        "first = garbage(); gc.collect(); early = first() is not None, gc.get_freeze_count() > 0\n"
+        "collector.START_SECONDS = 0.0\n"
+        "second = garbage(); gc.collect(); print(early, second() is None)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said == "(True, True) True\n"
