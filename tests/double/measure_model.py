@@ -26,6 +26,7 @@ os.environ |= {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": "1",
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process less: what schedules is not what holds
     "VLLM_HOST_IP": "127.0.0.1",
     "GLOO_SOCKET_IFNAME": "lo",
 }
@@ -57,15 +58,14 @@ def held(worker: Any) -> dict[str, int]:
     }
 
 
-def measure(asked: dict[str, Any]) -> None:
-    vllm: Any = importlib.import_module("vllm")  # not above: it reads the environment when it is imported
+def measure(vllm: Any, asked: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         # What the image knows of model classes: without it each engine imports everything in one more process.
         with contextlib.suppress(OSError):
             shutil.copytree("/opt/vllm/modelinfos", Path.home() / ".cache/vllm/modelinfos", dirs_exist_ok=True)
         if "config" in asked:
             (Path(folder) / "config.json").write_text(asked["config"])
-        llm = vllm.LLM(
+        config = vllm.EngineArgs(
             model=asked.get("model", folder),
             load_format="dummy" if "config" in asked else "auto",
             skip_tokenizer_init=True,
@@ -77,21 +77,24 @@ def measure(asked: dict[str, Any]) -> None:
             max_num_seqs=8,
             max_num_batched_tokens=512,
             enforce_eager=True,
-        )
-        sys.stdout.write(f"\nheld: {json.dumps(llm.collective_rpc(held))}\n")
+        ).create_engine_config()
+        # A processor's config asks for ranks that import everything anew, which is most of a short life.
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+        engine = vllm.LLMEngine.from_vllm_config(config)
+        sys.stdout.write(f"\nheld: {json.dumps(engine.collective_rpc(held))}\n")
         sys.stdout.flush()
-        llm.llm_engine.engine_core.shutdown()
+        engine.engine_core.shutdown()
     # What was asked for is said. Left to itself a process with ranks may wait for one of its own threads for ever.
     os._exit(0)
 
 
 def main() -> None:
     """Each model in a process of its own, as an engine leaves its memory to the end of its process."""
-    if not Path(__file__).is_file():  # read from standard input: processes that vLLM spawns would look for the file
-        del globals()["__file__"]
+    vllm = importlib.import_module("vllm")  # not above: it reads the environment when it is imported
+    assert vllm.EngineArgs, vllm.LLMEngine  # imported when they are first asked for: once, before the forks
     fork = multiprocessing.get_context("fork")
     for asked in json.loads(sys.argv[1]):
-        process = fork.Process(target=measure, args=(asked,))
+        process = fork.Process(target=measure, args=(vllm, asked))
         process.start()
         process.join()
         if process.exitcode:

@@ -46,10 +46,8 @@ MIXTURE = {
 """One head of keys and values, a vocabulary that is padded, experts."""
 
 
-CASES = [(SMOLLM2, 1, 2), (MIXTURE, 2, 1), *([(SMOLLM2, 3, 1)] if os.environ.get("TRIREME_ENGINE_CASES") else [])]
-"""Dimensions, ranks that share a layer, stages. Each start of vLLM costs half a minute of two processors, so the third
-is measured when ``TRIREME_ENGINE_CASES`` is set.
-"""
+CASES = [(SMOLLM2, 1, 2), (SMOLLM2, 3, 1), (MIXTURE, 2, 1)]
+"""Dimensions, ranks that share a layer, stages."""
 
 
 def measured() -> list[list[dict[str, int]]]:
