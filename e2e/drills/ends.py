@@ -16,7 +16,7 @@ from e2e.drills import memory
 from e2e.drills.client import Shape
 from e2e.drills.drill import Act, Cause, Drill, Scene
 from e2e.drills.outcomes import recreated
-from e2e.drills.target import LOST_SECONDS, NAMESPACE, STALL_SECONDS, Engine
+from e2e.drills.target import LOST_SECONDS, STALL_SECONDS, Engine
 
 _RUNS = re.compile(r"^vllm:num_requests_running\{.*\} [1-9]", re.MULTILINE)
 _EXHAUSTED_SECONDS = 300.0
@@ -46,7 +46,8 @@ def _send(number: signal.Signals, find: Callable[[str], int], index: int) -> Act
 
 def delete_worker(scene: Scene) -> float:
     at = time.monotonic()
-    scene.target.kube.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{scene.worker['metadata']['name']}")
+    target = scene.target
+    target.kube.delete(f"/api/v1/namespaces/{target.namespace}/pods/{scene.worker['metadata']['name']}")
     return at
 
 

@@ -81,6 +81,10 @@ class Result:
     def passed(self) -> bool:
         return not self.why
 
+    def told(self) -> str:
+        """All of it, as text: of objects pytest shows a line."""
+        return f"{'; '.join(self.why)}\n{self.measured}"
+
     def row(self) -> dict[str, Any]:
         """As it stands in ``bench/results/drills.json``."""
         return {

@@ -10,7 +10,7 @@ from e2e.demo.watch import condition
 from e2e.drills.drill import Drill, Scene
 from e2e.drills.outcomes import recreated_and_settled
 from e2e.drills.size import Size
-from e2e.drills.target import NAMESPACE, Target
+from e2e.drills.target import Target
 from e2e.drills.zone_scene import NODE, QUIET, ZONE
 
 _GRACE_SECONDS = 120
@@ -41,7 +41,7 @@ def _drain(scene: Scene) -> None:
     Raises RuntimeError when the message does not name the node and the way out.
     """
     target = scene.target
-    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{scene.leader['metadata']['name']}"
+    path = f"/api/v1/namespaces/{scene.target.namespace}/pods/{scene.leader['metadata']['name']}"
 
     def is_out() -> bool:
         labels = target.kube.get(path)["metadata"]["labels"]

@@ -9,7 +9,7 @@ from e2e import api, stack
 from e2e.api import Obj
 from e2e.drills.drill import Cause, Drill, Scene
 from e2e.drills.outcomes import recreated
-from e2e.drills.target import NAMESPACE, WIDE, Engine, Target, available
+from e2e.drills.target import WIDE, Engine, Target, available
 
 REMOVED_AFTER_SECONDS = 60.0
 """After so long a cloud controller has removed the Node object of a machine that is gone."""
@@ -60,7 +60,7 @@ def _spread(target: Target) -> None:
     if len({pod["spec"]["nodeName"] for pod in group}) > 1:
         return
     old = {pod["metadata"]["uid"] for pod in group}
-    target.kube.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{group[1]['metadata']['name']}")
+    target.kube.delete(f"/api/v1/namespaces/{target.namespace}/pods/{group[1]['metadata']['name']}")
     api.wait_until(
         lambda: not old & {pod["metadata"]["uid"] for pod in target.group(_GROUP)},
         timeout_seconds=120,

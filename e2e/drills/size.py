@@ -61,8 +61,8 @@ FULL = Size(
 )
 SHORT = Size(
     engine=Engine.DOUBLE,
-    shape=Shape(100, stream=True, long_every=100, long_tokens=80),
-    before=250,
+    shape=Shape(50, stream=True, long_every=50, long_tokens=80),
+    before=125,
     requests=550,
     zones=_SHORT_ZONES,
     rounds=1,

@@ -98,6 +98,7 @@ class Target:
     url: str
     """Of the gateway, in the cluster's network."""
     load_seconds: float
+    namespace: str = NAMESPACE
 
     @property
     def name(self) -> str:
@@ -105,11 +106,11 @@ class Target:
 
     @property
     def path(self) -> str:
-        return resources.path(NAMESPACE, self.name)
+        return resources.path(self.namespace, self.name)
 
     @property
     def route_path(self) -> str:
-        return f"/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/httproutes/{self.name}"
+        return f"/apis/gateway.networking.k8s.io/v1/namespaces/{self.namespace}/httproutes/{self.name}"
 
     def watch_path(self, collection: str) -> str:
         """Where all objects of one kind that belong to the resource are watched, as in ``api/v1`` and ``pods``."""
@@ -117,13 +118,13 @@ class Target:
         selector = f"labelSelector=trireme.dev/cluster%3D{self.name}"
         if plural == "inferenceclusters":
             selector = f"fieldSelector=metadata.name%3D{self.name}"
-        return f"/{group}/namespaces/{NAMESPACE}/{plural}?{selector}"
+        return f"/{group}/namespaces/{self.namespace}/{plural}?{selector}"
 
     def host(self) -> str:
         return f"{self.name}.test"
 
     def pods(self) -> list[Obj]:
-        return resources.pods(self.kube, NAMESPACE, self.name)
+        return resources.pods(self.kube, self.namespace, self.name)
 
     def group(self, group: Group) -> list[Obj]:
         """The pods of a group, the leader first."""
@@ -135,7 +136,7 @@ class Target:
 
     def engine_path(self, pod: Obj) -> str:
         """Where a pod's engine is reached through the API server; what it serves follows."""
-        return f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}:{_ENGINE_PORT}/proxy"
+        return f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}:{_ENGINE_PORT}/proxy"
 
     def set_spec(self, **changes: Any) -> None:
         """Merge fields into the spec, as a user's patch does."""
@@ -143,7 +144,7 @@ class Target:
 
     def forget_failures(self) -> None:
         """Every drill begins without a history of failures, which would make its group wait longer and longer."""
-        collection = _LEADER_WORKER_SETS.format(namespace=NAMESPACE)
+        collection = _LEADER_WORKER_SETS.format(namespace=self.namespace)
         for each in self.kube.items(f"{collection}?labelSelector=trireme.dev/cluster%3D{self.name}"):
             self.kube.merge_patch(
                 f"{collection}/{each['metadata']['name']}", {"metadata": {"annotations": {_HISTORY: None}}}
@@ -195,24 +196,25 @@ def available(kube: Api, namespace: str) -> bool:
 class Site:
     """A namespace with a Gateway, in which one layout at a time is served."""
 
-    def __init__(self, cluster: Cluster, kube: Api, engine: Engine) -> None:
+    def __init__(self, cluster: Cluster, kube: Api, engine: Engine, namespace: str = NAMESPACE) -> None:
         self._cluster = cluster
         self._kube = kube
         self._engine = engine
+        self._namespace = namespace
         self._url = ""
         self._target: Target | None = None
 
     def open(self) -> None:
         """Make the namespace and its Gateway, in place of what an earlier run left."""
         self.close()
-        gone = f"/api/v1/namespaces/{NAMESPACE}"
+        gone = f"/api/v1/namespaces/{self._namespace}"
         api.wait_until(
-            lambda: self._kube.find(gone) is None, timeout_seconds=240, what=f"namespace {NAMESPACE} to be gone"
+            lambda: self._kube.find(gone) is None, timeout_seconds=240, what=f"namespace {self._namespace} to be gone"
         )
-        stack.namespace(self._cluster, NAMESPACE)
+        stack.namespace(self._cluster, self._namespace)
         gateway = (demo.MANIFESTS / "gateway.yaml").read_text()
-        self._cluster.kubectl("apply", "--server-side", "--namespace", NAMESPACE, "-f", "-", input=gateway)
-        self._url = f"http://{demo.gateway_service(self._kube, NAMESPACE)['spec']['clusterIP']}"
+        self._cluster.kubectl("apply", "--server-side", "--namespace", self._namespace, "-f", "-", input=gateway)
+        self._url = f"http://{demo.gateway_service(self._kube, self._namespace)['spec']['clusterIP']}"
         api.wait_until(
             lambda: available(self._kube, "envoy-gateway-system"),
             timeout_seconds=90,
@@ -221,7 +223,7 @@ class Site:
 
     def close(self) -> None:
         self._leave()
-        path = f"/api/v1/namespaces/{NAMESPACE}"
+        path = f"/api/v1/namespaces/{self._namespace}"
         if self._kube.find(path) is not None:
             self._kube.delete(path)
 
@@ -234,9 +236,9 @@ class Site:
         if self._engine is Engine.VLLM and layout.moved:
             stack.load(self._cluster, "engine-cpu", nodes=tuple(layout.moved))
         load = 15.0 if self._engine is Engine.DOUBLE else 400.0
-        self._target = Target(self._engine, layout, self._cluster, self._kube, self._url, load)
-        resources.apply(self._cluster, NAMESPACE, manifest(layout, self._engine))
-        with step(f"wait until {NAMESPACE}/{layout.name} is whole", expected_seconds=load):
+        self._target = Target(self._engine, layout, self._cluster, self._kube, self._url, load, self._namespace)
+        resources.apply(self._cluster, self._namespace, manifest(layout, self._engine))
+        with step(f"wait until {self._namespace}/{layout.name} is whole", expected_seconds=load):
             self._target.wait_until_whole()
         return self._target
 
@@ -245,22 +247,28 @@ class Site:
             return
         old, self._target = self._target, None
         self._cluster.kubectl(
-            "delete", "inferenceclusters", old.name, "--namespace", NAMESPACE, "--ignore-not-found", "--wait=false"
+            "delete",
+            "inferenceclusters",
+            old.name,
+            "--namespace",
+            self._namespace,
+            "--ignore-not-found",
+            "--wait=false",
         )
         api.wait_until(lambda: not old.pods(), timeout_seconds=180, what=f"the pods of {old.name} to be gone")
         old.layout.relabel(self._cluster, back=True)
 
 
 @contextmanager
-def site(cluster: Cluster, kube: Api, engine: Engine) -> Iterator[Site]:
+def site(cluster: Cluster, kube: Api, engine: Engine, namespace: str = NAMESPACE) -> Iterator[Site]:
     """Where drills are run; taken away afterwards."""
     if engine is Engine.DOUBLE:
         stack.load(cluster, "engine-double")
     else:
         stack.load(cluster, "engine-cpu", nodes=stack.ENGINE_NODES)
-    place = Site(cluster, kube, engine)
+    place = Site(cluster, kube, engine, namespace)
     try:
-        with step(f"make the namespace {NAMESPACE} and its Gateway"):
+        with step(f"make the namespace {namespace} and its Gateway"):
             place.open()
         yield place
     finally:
@@ -281,7 +289,8 @@ def manifest(layout: Layout, engine: Engine) -> Obj:
     body = resources.double(layout.name)
     body["spec"] |= common
     body["spec"]["engine"] |= {"config": {"maxNumSeqs": 512}}
-    body["spec"]["resources"] |= {"limits": {"memory": "256Mi"}}
+    # More of a busy node than engines that load beside it (100m): a probe that is late takes a pod out of rotation.
+    body["spec"]["resources"] |= {"requests": {"cpu": "250m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
     overlay: Obj = {"podTemplate": {"spec": {}}} | dict(layout.spec)
     containers = [{"name": "engine", "env": [{"name": "DOUBLE_STEP_SECONDS", "value": "0.1"}]}]
     pod_spec = overlay["podTemplate"]["spec"] | {"containers": containers}

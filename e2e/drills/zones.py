@@ -18,7 +18,7 @@ from e2e.drills.drill import Drill, Scene
 from e2e.drills.load import new_template
 from e2e.drills.outcomes import all_recreated_and_settled, recreated_and_settled, route_is_back, settled
 from e2e.drills.size import Size
-from e2e.drills.target import NAMESPACE, Engine, Target, manifest
+from e2e.drills.target import Engine, Target, manifest
 from e2e.drills.zone_losses import lost
 from e2e.drills.zone_scene import NODE, QUIET, ROUND_SECONDS, ZONE
 
@@ -34,7 +34,7 @@ _STOPPED = "ProgressDeadlineExceeded"
 
 def _trireme(target: Target, *words: str) -> None:
     """The command line, as its user has it. Raises CommandError with what it said."""
-    where = ("--namespace", NAMESPACE, "--kubeconfig", str(target.cluster.kubeconfig()))
+    where = ("--namespace", target.namespace, "--kubeconfig", str(target.cluster.kubeconfig()))
     host.run(target.cluster.command(sys.executable, "-m", "trireme_operator.cli.main", *words, *where))
 
 
