@@ -50,11 +50,12 @@ def phases(folder: Path) -> tuple[Phase, ...]:
             1800,
             tests=("unit.xml", "waiting.xml"),
             lane="beside",
+            favoured=True,  # over before models load, beside which its tests that count seconds would starve
         ),
         # All programs before any test that stands on them: a test has no time for a compiler.
         Phase("programs", (sys.executable, "-m", "e2e.toolchain", "build"), 3600),
         Phase("images", (sys.executable, "-m", "e2e.images", "build"), 3600, needs=("programs",)),
-        *_beside_the_cluster(folder),
+        _integration(folder),
         Phase("cluster", (sys.executable, "-m", "e2e.cluster", "up"), 1800, needs=("images",)),
         # Trireme comes first, and meets the APIs that it works with as they are installed.
         Phase("trireme", (sys.executable, "-m", "e2e.up", "--alone"), 1800, needs=("cluster",)),
@@ -64,16 +65,11 @@ def phases(folder: Path) -> tuple[Phase, ...]:
     )
 
 
-def _beside_the_cluster(folder: Path) -> Iterator[Phase]:
+def _integration(folder: Path) -> Phase:
     # First, because it can run while a cold machine makes images.
     workers = ("-n", "2", "--dist", "loadfile")
     modules = marked("integration")
-    yield _tests(folder, "integration", "-m", "integration", *workers, *modules, needs=("programs",), lane="beside")
-    # The first start of the engine's image in a pod and the import of vLLM take a minute on a busy machine, a group of
-    # two pods some minutes.
-    words = ("-m", "engine", "--timeout=400", *marked("engine"))
-    engine = _tests(folder, "engine", *words, needs=("platform", "engine-image"), lane="beside")
-    yield replace(engine, environment={"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")})
+    return _tests(folder, "integration", "-m", "integration", *workers, *modules, needs=("programs",), lane="beside")
 
 
 def marked(kind: str) -> list[str]:
@@ -88,23 +84,38 @@ def marked(kind: str) -> list[str]:
 
 
 def _on_the_cluster(folder: Path) -> Iterator[Phase]:
-    """First what installs the platform, then autoscalers' rounds, which are minutes, beside all the rest."""
-    first = ("e2e/tests/test_late_apis.py", "e2e/tests/test_components.py")
-    served = ("e2e/tests/test_conditions.py", "e2e/tests/test_engine.py")
-    rounds, queue = "e2e/tests/test_autoscaling.py", "e2e/tests/test_autoscaling_queue.py"
-    rest = [f"--ignore={module}" for module in (_LOCAL_CLUSTER, *first, *served, rounds, queue)]
+    """First what installs the platform, then what only waits beside what computes, last what harms the cluster."""
+    first, served = _modules("late_apis", "components"), _modules("engine")
+    quiet = _modules("gateway", "conditions", "models")
+    rounds, queue, load, zones = map(_modules, ("autoscaling", "autoscaling_queue", "load", "zones"))
     loading = (sys.executable, "-m", "e2e.up", "--engine")
     yield Phase("engine-image", loading, 1800, needs=("cluster",), lane="waiting")
     yield _on_it(folder, "platform", *first, needs=("trireme",))
-    if local.usable():
-        # A cluster of its own, which is taken apart while the first one gets its parts.
-        yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="waiting")
-    yield _on_it(folder, "autoscaling", rounds, needs=("platform",), lane="waiting")
-    yield _on_it(folder, "queue", queue, needs=("platform",), lane="queue")
+    yield _on_it(folder, "autoscaling", *rounds, needs=("platform",), lane="waiting")
+    yield _on_it(folder, "queue", *queue, needs=("platform",), lane="queue")
+    yield _on_it(folder, "conditions", *quiet, needs=("platform",), lane="queue")
     yield _on_it(folder, "served", *served, needs=("platform", "engine-image"))
+    # The import of vLLM takes a minute on a busy machine, a group of two pods some minutes.
+    words = ("-m", "engine", "--timeout=400", *marked("engine"))
+    engine = _tests(folder, "engine", *words, needs=("platform", "engine-image"), lane="models")
+    python = {"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")}
+    # One model after the other: pods that load one starve what is under load beside them.
+    yield replace(engine, environment=python, after=("served",))
+    # Each in a namespace of its own; what they cordon and drain holds nothing else up.
+    yield replace(_on_it(folder, "zones", *zones, needs=("platform",), lane="waiting"), after=("served",))
+    yield replace(_on_it(folder, "load", *load, needs=("platform",)), after=("queue",))
+    if local.usable():
+        # A cluster of its own, when there is least to do besides.
+        yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="models")
     # These cut off and stop nodes and replace operators: nothing that counts failed requests runs beside them.
-    others = _on_it(folder, "e2e", *rest, "e2e/tests", needs=("platform", "engine-image"))
-    yield replace(others, after=("queue",))
+    apart = (_LOCAL_CLUSTER, *first, *quiet, *served, *rounds, *queue, *load, *zones)
+    rest = [f"--ignore={module}" for module in apart]
+    others = _on_it(folder, "e2e", *rest, "e2e/tests", needs=("platform",))
+    yield replace(others, after=("autoscaling", "queue", "conditions", "zones"))
+
+
+def _modules(*names: str) -> list[str]:
+    return [f"e2e/tests/test_{name}.py" for name in names]
 
 
 def _on_it(folder: Path, name: str, *words: str, needs: tuple[str, ...], lane: str = "") -> Phase:

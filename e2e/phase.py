@@ -44,7 +44,7 @@ class Phase:
     lane: str = ""
     """Phases of one lane run one after the other. What is said beside the first lane is shown when it is done."""
     favoured: bool = False
-    """Before other phases where it is allowed: it computes little, and counts the seconds of what others compute."""
+    """Before other phases where it is allowed, because it counts seconds."""
     always: bool = False
     """Runs whatever happened before, when nothing else runs any more."""
 

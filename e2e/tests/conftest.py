@@ -19,19 +19,22 @@ from e2e.demo import __main__ as demo
 ORDER = (
     "test_late_apis",  # removes APIs, so nothing may be served yet
     "test_components",  # installs them again and again
-    "test_conditions",  # meanwhile the real engine loads its models
+    "test_gateway",
+    "test_conditions",
+    "test_models",
     "test_engine",
     "test_local_cluster",
     "test_autoscaling",
     "test_autoscaling_queue",
     "test_queue_step",
     "test_metrics_outage",
-    "test_reconcile",
-    "test_models",
-    "test_load",  # drains a node of its own pods, too, and cuts a zone off
+    "test_zones",
+    "test_load",  # drains a node of its own pods, too
+    "test_reconcile",  # kills operators
     "test_disruption",  # drains nodes of its own pods, and moves one to another zone
     "test_uninstall",  # and installs it again
     "test_upgrade",  # installs another version for a while
+    "test_zone_cut",
     "test_cluster",  # stops nodes and cuts zones, and looks whether all namespaces of tests are gone
 )
 """The modules in the order in which they share one cluster."""

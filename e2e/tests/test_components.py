@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 
 import pytest
 
 from e2e import components
 from e2e.cluster import Cluster
-from e2e.host import run
 
 pytestmark = pytest.mark.e2e
 
@@ -51,26 +49,6 @@ def test_an_installation_repairs_what_was_changed_by_hand(cluster: Cluster) -> N
     cluster.kubectl("scale", *deployment, "--replicas=0")
     components.install_lws(cluster)
     assert cluster.kubectl("get", *deployment, "--output=jsonpath={.status.readyReplicas}") == "1"
-
-
-def test_a_gateway_of_the_class_envoy_answers(cluster: Cluster, namespace: str) -> None:
-    gateway = {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "Gateway",
-        "metadata": {"name": "front", "namespace": namespace},
-        "spec": {"gatewayClassName": "envoy", "listeners": [{"name": "http", "protocol": "HTTP", "port": 80}]},
-    }
-    cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(gateway))
-    named = ("gateway/front", f"--namespace={namespace}")
-    cluster.kubectl("wait", "--for=condition=Programmed", *named, "--timeout=90s")
-    address = cluster.kubectl("get", *named, "--output=jsonpath={.status.addresses[0].value}")
-    script = f"""
-import http.client
-connection = http.client.HTTPConnection("{address}", timeout=5)
-connection.request("GET", "/")
-print(connection.getresponse().status)
-"""
-    assert run(cluster.command(sys.executable, "-c", script)).strip() == "404"  # Envoy's own: there is no route yet
 
 
 def test_the_metrics_of_every_node_are_served(cluster: Cluster) -> None:

@@ -10,7 +10,7 @@ from e2e.cluster import Cluster
 from e2e.demo.watch import condition
 from e2e.host import CommandError
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("engine_loading"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 # Nobody listens on port 1 of a node, so the pull is refused at once.

@@ -151,7 +151,7 @@ def test_what_mostly_waits_has_more_of_the_processors_where_that_is_allowed(tmp_
     assert int(niceness) == os.nice(0) - (5 if allowed else 0)
     assert group in {"none", "-5" if allowed else "0"}
     favoured = {phase.name for phase in gate.phases(Path("build/test")) if phase.favoured}
-    assert favoured == {"platform", "autoscaling", "queue", "served", "e2e"}
+    assert favoured == {"check", "platform", "autoscaling", "queue", "conditions", "served", "zones", "load", "e2e"}
 
 
 def _alive(pid: int) -> bool:
@@ -328,9 +328,27 @@ def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down(
     names = [phase.name for phase in gate.phases(Path("build/test"))]
 
     own = ["local-cluster"] if root else []
-    on_it = ["engine-image", "platform", *own, "autoscaling", "queue", "served", "e2e"]
-    assert names == ["check", "programs", "images", "integration", "engine", "cluster", "trireme", *on_it, "down"]
+    on_it = ["engine-image", "platform", "autoscaling", "queue", "conditions", "served", "engine"]
+    last = ["zones", "load", *own, "e2e", "down"]
+    assert names == ["check", "programs", "images", "integration", "cluster", "trireme", *on_it, *last]
     assert [phase.name for phase in gate.phases(Path("build/test")) if phase.always] == ["down"]
+
+
+def test_each_module_that_needs_the_cluster_is_in_one_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "usable", lambda: True)
+    phases = gate.phases(Path("build/test"))
+    (others,) = (phase for phase in phases if "e2e/tests" in phase.argv)
+    named = [word for phase in phases if phase is not others for word in phase.argv if word.startswith("e2e/tests/")]
+    assert len(named) == len(set(named))
+    assert {word.removeprefix("--ignore=") for word in others.argv if word.startswith("--ignore=")} == set(named)
+
+
+def test_nothing_that_counts_requests_runs_beside_what_harms_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "usable", lambda: True)
+    phases = gate.phases(Path("build/test"))
+    (others,) = (phase for phase in phases if "e2e/tests" in phase.argv)
+    own_lane = {phase.name for phase in phases if not phase.lane}
+    assert own_lane | set(others.after) >= {"served", "load", "zones", "queue", "conditions", "autoscaling"}
 
 
 @pytest.mark.parametrize("kind", ["integration", "engine"])
