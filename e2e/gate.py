@@ -97,16 +97,16 @@ def _on_the_cluster(folder: Path) -> Iterator[Phase]:
     yield _on_it(folder, "served", *served, needs=("platform", "engine-image"))
     # The import of vLLM takes a minute on a busy machine, a group of two pods some minutes.
     words = ("-m", "engine", "--timeout=400", *marked("engine"))
-    engine = _tests(folder, "engine", *words, needs=("platform", "engine-image"), lane="models")
+    engine = _tests(folder, "engine", *words, needs=("platform", "engine-image"), lane="beside")
     python = {"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")}
-    # One model after the other: pods that load one starve what is under load beside them.
+    # After the integration tests: pods that load models starve who counts seconds beside them.
     yield replace(engine, environment=python, after=("served",))
     # Each in a namespace of its own; what they cordon and drain holds nothing else up.
     yield replace(_on_it(folder, "zones", *zones, needs=("platform",), lane="waiting"), after=("served",))
     yield replace(_on_it(folder, "load", *load, needs=("platform",)), after=("queue",))
     if local.usable():
-        # A cluster of its own, when there is least to do besides.
-        yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="models")
+        # A cluster of its own, where least else is to do.
+        yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="queue")
     # These cut off and stop nodes and replace operators: nothing that counts failed requests runs beside them.
     apart = (_LOCAL_CLUSTER, *first, *quiet, *served, *rounds, *queue, *load, *zones)
     rest = [f"--ignore={module}" for module in apart]
