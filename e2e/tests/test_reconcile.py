@@ -43,6 +43,9 @@ def namespace(cluster: Cluster, module_namespace: str) -> str:
 def still(cluster: Cluster, kube: Api, namespace: str) -> Still:
     """Applied twice before the first test, so that the minute of rest passes meanwhile."""
     resources.wait_for(kube, namespace, "still", "Progressing", "False")
+    # A zone that was ready some seconds after the other gets its weight in steps, for a minute.
+    whole = partial(_has_whole_weights, kube, namespace, "still")
+    wait_until(whole, timeout_seconds=120, what="each zone to have its whole weight")
     time.sleep(5)  # LeaderWorkerSet and the gateway write their own status a moment after readiness
     versions, status = _versions(kube, namespace, "still"), _status(kube, namespace, "still")
     resources.apply(cluster, namespace, routed("still"))
@@ -183,11 +186,12 @@ def test_the_same_manifest_applied_twice_changed_nothing_for_a_minute_whatever_e
 
 
 def routed(name: str) -> Obj:
-    body = resources.double(name, gateway=GATEWAY | {"hostnames": [f"{name}.test"]})
-    if name == "still":
-        # More of a busy node than engines that load beside it: what starves is silent, which a status says.
-        body["spec"]["resources"] |= {"requests": {"cpu": "250m", "memory": "64Mi"}}
-    return body
+    return resources.double(name, gateway=GATEWAY | {"hostnames": [f"{name}.test"]})
+
+
+def _has_whole_weights(kube: Api, namespace: str, name: str) -> bool:
+    zones = kube.get(resources.path(namespace, name))["status"]["zones"]
+    return {zone.get("weightReason") for zone in zones} == {"Healthy"}
 
 
 def _versions(kube: Api, namespace: str, name: str) -> dict[str, str]:
