@@ -21,10 +21,11 @@ from types import TracebackType
 from typing import Self
 
 from e2e.cluster import flags
+from e2e.cluster.elsewhere import Connection
 from e2e.cluster.flags import Endpoint
 from e2e.cluster.pki import Authority, KeyPair, signing_key, write_kubeconfig
 from e2e.cluster.processes import Daemon
-from e2e.host import CommandError, run
+from e2e.host import run
 from e2e.toolchain import kube_link_dir
 
 GARBAGE_COLLECTION = (
@@ -69,7 +70,7 @@ class ControlPlane:
         address: Where all servers listen; "127.0.0.1" is a plane without nodes.
         ports: Free ones by default.
         service_range: The cluster IPs; its first address becomes the API server's.
-        prefix: Words that run a program where ``address`` is (``nsenter --net=...``).
+        namespace: The network namespace in which ``address`` is; by default this process's own.
         controllers: Names for the controller manager, ``("*",)`` for all; it is not started without any.
         scheduler: Whether to start the scheduler.
         durable: Whether etcd waits for the disk, as in production; else it is faster, and its data never precious.
@@ -85,7 +86,7 @@ class ControlPlane:
         address: str = "127.0.0.1",
         ports: Ports | None = None,
         service_range: str = "10.92.0.0/16",
-        prefix: Sequence[str] = (),
+        namespace: Path | None = None,
         controllers: Sequence[str] = (),
         scheduler: bool = False,
         durable: bool = False,
@@ -96,7 +97,7 @@ class ControlPlane:
         self.address = address
         self.ports = ports or Ports.free()
         self.service_range = service_range
-        self.prefix = tuple(prefix)
+        self._namespace = namespace
         self._controllers = tuple(controllers)
         self._scheduler = scheduler
         self._durable = durable
@@ -172,26 +173,31 @@ class ControlPlane:
 
     def ready(self) -> bool:
         """Whether the API server says that it is ready."""
-        if not self.prefix:
-            return self._says_ready()
         try:
-            return self.kubectl("get", "--raw=/readyz", "--request-timeout=10s") == "ok"
-        except CommandError:
-            return False
-
-    def _says_ready(self) -> bool:
-        """Asked from this process: while a server starts it is asked all the time, and a kubectl costs more than it."""
-        authority = self.authority
-        pair = authority.issue("admin", common_name="trireme-admin", organization="system:masters")
-        try:
-            context = ssl.create_default_context(cafile=str(authority.pair.certificate))
-            context.load_cert_chain(pair.certificate, pair.key)
-            connection = http.client.HTTPSConnection(self.address, self.ports.api_server, timeout=10, context=context)
-            with closing(connection):
-                connection.request("GET", "/readyz")
-                return connection.getresponse().read() == b"ok"
+            return self.get("/readyz") == b"ok"
         except (OSError, http.client.HTTPException):
             return False
+
+    def get(self, path: str) -> bytes:
+        """What the API server answers the administrator.
+
+        Raises:
+            OSError: nobody answers.
+            http.client.HTTPException: it refuses, or ends in the middle of an answer.
+
+        """
+        authority = self.authority
+        pair = authority.issue("admin", common_name="trireme-admin", organization="system:masters")
+        context = ssl.create_default_context(cafile=str(authority.pair.certificate))
+        context.load_cert_chain(pair.certificate, pair.key)
+        server = (self.address, self.ports.api_server)
+        with closing(Connection(*server, context=context, timeout=10, namespace=self._namespace)) as connection:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            content = response.read()
+        if response.status != http.HTTPStatus.OK:
+            raise http.client.HTTPException(f"GET {path}: {response.status} {content.decode(errors='replace')}")
+        return content
 
     def kubectl(self, *words: str, text: str | None = None) -> str:
         """Run kubectl as the administrator; ``text`` is its standard input.
@@ -202,7 +208,7 @@ class ControlPlane:
         """
         kubectl = kube_link_dir() / "kubectl"
         own = [f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.directory / 'kubectl-cache'}"]
-        return run([*self.prefix, kubectl, *own, *words], input=text)
+        return run([*self._enter(), kubectl, *own, *words], input=text)
 
     def client(self, name: str, *, common_name: str, organization: str = "", server: str | None = None) -> Path:
         """The kubeconfig ``<name>.kubeconfig`` of a user (and group), made when it is missing."""
@@ -220,7 +226,7 @@ class ControlPlane:
     def daemon(self, name: str, argv: Sequence[str]) -> Daemon:
         """A process of this control plane."""
         # A plane with nodes has pods that compete with it.
-        return Daemon(name, argv, self.directory, self.name, self.prefix, favoured=bool(self.prefix))
+        return Daemon(name, argv, self.directory, self.name, self._enter(), favoured=self._namespace is not None)
 
     def etcd(self, certificates: flags.Certificates | None = None) -> Daemon:
         """The store; a test may stop and start it alone."""
@@ -269,6 +275,9 @@ class ControlPlane:
             )
             daemons.append(self.daemon(name, argv))
         return daemons
+
+    def _enter(self) -> tuple[str, ...]:
+        return ("nsenter", f"--net={self._namespace}", "--") if self._namespace else ()
 
     def _endpoint(self, port: int) -> Endpoint:
         return Endpoint(self.address, port)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 from e2e import cache, images
@@ -31,7 +32,7 @@ _SOCKET_PATH_BYTES = 107
 """The longest path of a Unix socket (``sun_path``)."""
 _NODES_SECONDS = 120.0
 _LOOK_SECONDS = 0.5
-"""Between two starts of kubectl, each of which takes a processor a tenth of a second and more."""
+"""Between two looks, some of which start a kubectl: that takes a processor a tenth of a second and more."""
 
 
 class LocalCluster:
@@ -52,7 +53,7 @@ class LocalCluster:
             address=API_ADDRESS,
             ports=Ports(),
             service_range=SERVICE_RANGE,
-            prefix=self.network.enter(),
+            namespace=self.network.path(),
             controllers=("*",),
             scheduler=True,
         )
@@ -126,7 +127,7 @@ class LocalCluster:
         running = any(alive)
         if not running or not self.plane.ready():
             return ClusterStatus(running=running, api_ready=False, nodes=())
-        nodes = nodes_status.parse(self.kubectl("get", "nodes", "--output=json"))
+        nodes = nodes_status.parse(self._nodes_text())
         return ClusterStatus(running=True, api_ready=True, nodes=nodes, cut_zones=tuple(self.network.cut_zones()))
 
     def kubeconfig(self) -> Path:
@@ -234,7 +235,13 @@ class LocalCluster:
 
     def _heartbeats(self) -> dict[str, str]:
         """When kubelet last said that its node is Ready, for those that are."""
-        return nodes_status.heartbeats(self.kubectl("get", "nodes", "--output=json"))
+        return nodes_status.heartbeats(self._nodes_text())
+
+    def _nodes_text(self) -> str:
+        try:
+            return self.plane.get("/api/v1/nodes").decode()
+        except (OSError, HTTPException) as error:
+            raise ClusterError(f"the API server of {self.name} does not tell its nodes: {error}") from error
 
     def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
         deadline = time.monotonic() + _NODES_SECONDS

@@ -71,7 +71,11 @@ class Network:
 
         Not ``ip netns exec``, which also mounts another /sys and so hides the cgroups.
         """
-        return ["nsenter", f"--net={_NAMESPACES / self.namespace(node)}", "--"]
+        return ["nsenter", f"--net={self.path(node)}", "--"]
+
+    def path(self, node: str | None = None) -> Path:
+        """The file that stands for a node's namespace, or the router's."""
+        return _NAMESPACES / self.namespace(node)
 
     def up(self) -> None:
         """Make what is missing."""

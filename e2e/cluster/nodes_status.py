@@ -10,7 +10,7 @@ from e2e.cluster.provider import ZONES, NodeStatus
 
 
 def parse(output: str, names: Mapping[str, str] | None = None) -> tuple[NodeStatus, ...]:
-    """The workers in what ``kubectl get nodes -o json`` prints.
+    """The workers in a NodeList as JSON.
 
     ``names`` translates names of Kubernetes into those of ZONES; other nodes (a control plane's) are left out.
     """
@@ -26,7 +26,7 @@ def parse(output: str, names: Mapping[str, str] | None = None) -> tuple[NodeStat
 
 
 def heartbeats(output: str) -> dict[str, str]:
-    """When each Ready node last said so, by its name in Kubernetes, from what ``kubectl get nodes -o json`` prints."""
+    """When each Ready node last said so, by its name in Kubernetes, from a NodeList as JSON."""
     ready = {item["metadata"]["name"]: _ready(item) for item in json.loads(output)["items"]}
     return {name: condition["lastHeartbeatTime"] for name, condition in ready.items() if condition is not None}
 

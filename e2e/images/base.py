@@ -81,9 +81,8 @@ def _sources() -> str:
 @functools.cache
 def _archives() -> Mapping[str, str]:
     """The addresses that this machine's apt has for the suite and its updates, by their codenames."""
-    form = "$(ORIGIN) $(CODENAME) $(REPO_URI)"
     try:
-        targets = host.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
+        targets = _package_indexes()
     except host.CommandError:  # no apt, and so no debootstrap from it either
         return {}
     found: dict[str, str] = {}
@@ -92,6 +91,29 @@ def _archives() -> Mapping[str, str]:
         if origin == "Debian" and codename in _POCKETS and address:
             found.setdefault(codename, address[0].rstrip("/"))
     return found
+
+
+def _package_indexes() -> str:
+    """Where each package index of this machine's apt comes from: "ORIGIN CODENAME ADDRESS" a line.
+
+    Kept for as long as apt's files stay as they are: it takes half a second of a processor to say so, and every program
+    that names an image asks.
+    """
+    state = [f"{file} {file.lstat().st_mtime_ns} {file.lstat().st_size}" for file in _apt_files()]
+    kept = cache.entry("apt", cache.key(*state)) / "indexes"
+    with cache.building(kept.parent) as scratch:
+        if scratch is not None:
+            form = "$(ORIGIN) $(CODENAME) $(REPO_URI)"
+            told = host.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
+            (scratch / kept.name).write_text(told)
+    return kept.read_text()
+
+
+def _apt_files() -> list[Path]:
+    """What apt's answer follows from: its sources and settings, and what it was told of them by the archives."""
+    settings = [file for pattern in ("sources.list*", "apt.conf*") for file in Path("/etc/apt").glob(pattern)]
+    below = [file for folder in settings if folder.is_dir() for file in folder.iterdir()]
+    return sorted([*settings, *below, *Path("/var/lib/apt/lists").glob("*Release")])
 
 
 def _slim(root: Path) -> None:

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from e2e.api import wait_until
 from e2e.cluster import Cluster
-from e2e.host import run
+from e2e.host import CommandError, run
 
 pytestmark = pytest.mark.e2e
 
@@ -30,4 +31,11 @@ connection = http.client.HTTPConnection("{address}", timeout=5)
 connection.request("GET", "/")
 print(connection.getresponse().status)
 """
-    assert run(cluster.command(sys.executable, "-c", script)).strip() == "404"  # Envoy's own: there is no route yet
+
+    def answers() -> bool:
+        return run(cluster.command(sys.executable, "-c", script)).strip() == "404"  # Envoy's own: there is no route yet
+
+    # Programmed says that an Envoy is ready; until kube-proxy has heard of it too, the address refuses connections.
+    wait_until(
+        answers, timeout_seconds=30, interval_seconds=1, ignore=(CommandError,), what="the gateway to answer 404"
+    )

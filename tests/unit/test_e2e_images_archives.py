@@ -240,7 +240,8 @@ def test_docker_is_not_chosen_where_its_daemon_is_silent(monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def fresh_archives() -> Iterator[None]:
+def fresh_archives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("TRIREME_CACHE", str(tmp_path))
     base._archives.cache_clear()
     yield
     base._archives.cache_clear()
@@ -258,6 +259,23 @@ def test_the_archives_are_those_of_the_machines_apt(monkeypatch: pytest.MonkeyPa
 def test_debootstrap_chooses_the_archive_where_apt_knows_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "run", lambda *_args, **_kwargs: "Ubuntu noble http://u/ubuntu/\n")
     assert (base._mirror(), base._sources()) == ([], "")
+
+
+@pytest.mark.usefixtures("fresh_archives")
+def test_apt_is_asked_again_when_its_sources_have_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sources = tmp_path / "debian.sources"
+    sources.touch()
+    answers = iter(("Debian bookworm http://old/\n", "Debian bookworm http://new/\n"))
+    monkeypatch.setattr(base, "_apt_files", lambda: [sources])
+    monkeypatch.setattr(host, "run", lambda *_args, **_kwargs: next(answers))
+
+    def mirror() -> list[str]:
+        base._archives.cache_clear()  # as another program, which remembers nothing
+        return base._mirror()
+
+    assert [mirror(), mirror()] == [["http://old"], ["http://old"]]
+    sources.write_text("Types: deb")
+    assert mirror() == ["http://new"]
 
 
 def test_wheels_are_downloaded_once_for_the_python_of_the_images(
