@@ -125,10 +125,10 @@ async def test_the_program_keeps_a_number_of_requests_running() -> None:
     async def answer(_: web.Request) -> web.Response:
         nonlocal now, most, count
         now, count = now + 1, count + 1
-        most = max(most, now)
+        number, most = count, max(most, now)
         await asyncio.sleep(0.1)
         now -= 1
-        return web.json_response(piece("two")) if count % 10 else web.Response(status=503)
+        return web.json_response(piece("two")) if number % 10 else web.Response(status=503)
 
     app = web.Application()
     app.router.add_post("/v1/completions", answer)

@@ -217,7 +217,8 @@ def test_an_interrupt_ends_every_phase_that_runs(tmp_path: Path, monkeypatch: py
 def test_phases_of_one_lane_follow_each_other_and_wait_for_what_they_need(tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     note = f"open({str(marks)!r}, 'a').write('%s ')"
-    until_marked = f"import os, time\nwhile not os.path.exists({str(marks)!r}): time.sleep(0.01)\n"
+    marks.touch()
+    until_marked = f"import os, time\nwhile not os.path.getsize({str(marks)!r}): time.sleep(0.01)\n"
 
     Lanes(
         [
