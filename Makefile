@@ -85,7 +85,7 @@ integration: bootstrap ## Tests on a real API server and etcd, without nodes
 
 .PHONY: e2e
 e2e: bootstrap ## Tests on the real cluster, which stays up afterwards (`make down` ends it)
-	@$(PY) -m e2e.gate --only programs --only images --only local-cluster --only cluster --only trireme --only engine-image --only platform --only autoscaling --only queue --only served --only conditions --only load --only zones --only repairs --only drains --only e2e --keep-cluster
+	@$(PY) -m e2e.gate --only programs --only images --only local-cluster --only cluster --only trireme --only engine-image --only platform --only autoscaling --only queue --only served --only conditions --only load --only zones --only e2e --keep-cluster
 
 .PHONY: test
 test: bootstrap ## The gate, everything once: check, integration, images, a cluster, e2e tests, down

@@ -88,7 +88,6 @@ def _on_the_cluster(folder: Path) -> Iterator[Phase]:
     first, served = _modules("late_apis", "components"), _modules("engine")
     quiet = _modules("gateway", "conditions", "models")
     rounds, queue, load, zones = map(_modules, ("autoscaling", "autoscaling_queue", "load", "zones"))
-    repairs, drains = map(_modules, ("reconcile", "disruption"))
     loading = (sys.executable, "-m", "e2e.up", "--engine")
     yield Phase("engine-image", loading, 1800, needs=("cluster",), lane="waiting")
     yield _on_it(folder, "platform", *first, needs=("trireme",))
@@ -100,23 +99,19 @@ def _on_the_cluster(folder: Path) -> Iterator[Phase]:
     words = ("-m", "engine", "--timeout=400", *marked("engine"))
     engine = _tests(folder, "engine", *words, needs=("platform", "engine-image"), lane="models")
     python = {"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")}
-    # Not beside the models that are served, which load at the same time.
-    yield replace(engine, environment=python, after=("served",))
+    # Pods that load models starve those that count failed requests.
+    yield replace(engine, environment=python, after=("load", "zones"))
     # Each in a namespace of its own; what they cordon and drain holds nothing else up.
     yield replace(_on_it(folder, "zones", *zones, needs=("platform",), lane="waiting"), after=("served",))
     yield replace(_on_it(folder, "load", *load, needs=("platform",)), after=("queue",))
     if local.usable():
         # A cluster of its own, where least else is to do.
-        own = _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="queue")
-        yield replace(own, after=("engine",))
-    # Operators are killed and nodes drained: nothing that counts failed requests runs beside them.
-    yield replace(_on_it(folder, "repairs", *repairs, needs=("platform",), lane="waiting"), after=("load",))
-    yield replace(_on_it(folder, "drains", *drains, needs=("platform",)), after=("zones",))
-    # These cut off and stop nodes and replace operators: nothing else on the cluster runs beside them.
-    apart = (_LOCAL_CLUSTER, *first, *quiet, *served, *rounds, *queue, *load, *zones, *repairs, *drains)
+        yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="queue")
+    # These cut off and stop nodes and replace operators: nothing that counts failed requests runs beside them.
+    apart = (_LOCAL_CLUSTER, *first, *quiet, *served, *rounds, *queue, *load, *zones)
     rest = [f"--ignore={module}" for module in apart]
     others = _on_it(folder, "e2e", *rest, "e2e/tests", needs=("platform",))
-    yield replace(others, after=("autoscaling", "queue", "conditions", "repairs"))
+    yield replace(others, after=("autoscaling", "queue", "conditions", "zones"))
 
 
 def _modules(*names: str) -> list[str]:

@@ -151,8 +151,7 @@ def test_what_mostly_waits_has_more_of_the_processors_where_that_is_allowed(tmp_
     assert int(niceness) == os.nice(0) - (5 if allowed else 0)
     assert group in {"none", "-5" if allowed else "0"}
     favoured = {phase.name for phase in gate.phases(Path("build/test")) if phase.favoured}
-    waiting = {"platform", "autoscaling", "queue", "conditions", "served", "zones", "load", "repairs", "drains", "e2e"}
-    assert favoured == waiting | {"check"}
+    assert favoured == {"check", "platform", "autoscaling", "queue", "conditions", "served", "zones", "load", "e2e"}
 
 
 def _alive(pid: int) -> bool:
@@ -331,7 +330,7 @@ def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down(
 
     own = ["local-cluster"] if root else []
     on_it = ["engine-image", "platform", "autoscaling", "queue", "conditions", "served", "engine"]
-    last = ["zones", "load", *own, "repairs", "drains", "e2e", "down"]
+    last = ["zones", "load", *own, "e2e", "down"]
     assert names == ["check", "programs", "images", "integration", "cluster", "trireme", *on_it, *last]
     assert [phase.name for phase in gate.phases(Path("build/test")) if phase.always] == ["down"]
 
@@ -350,9 +349,7 @@ def test_nothing_that_counts_requests_runs_beside_what_harms_the_cluster(monkeyp
     phases = gate.phases(Path("build/test"))
     (others,) = (phase for phase in phases if "e2e/tests" in phase.argv)
     own_lane = {phase.name for phase in phases if not phase.lane}
-    # `repairs` follows `zones` in their lane.
-    before = {"served", "load", "queue", "conditions", "autoscaling", "repairs", "drains"}
-    assert own_lane | set(others.after) >= before
+    assert own_lane | set(others.after) >= {"served", "load", "zones", "queue", "conditions", "autoscaling"}
 
 
 @pytest.mark.parametrize("kind", ["integration", "engine"])
