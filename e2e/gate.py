@@ -95,23 +95,33 @@ def _on_the_cluster(folder: Path) -> Iterator[Phase]:
     yield _on_it(folder, "queue", *queue, needs=("platform",), lane="queue")
     yield _on_it(folder, "conditions", *quiet, needs=("platform",), lane="queue")
     yield _on_it(folder, "served", *served, needs=("platform", "engine-image"))
-    # The import of vLLM takes a minute on a busy machine, a group of two pods some minutes.
-    words = ("-m", "engine", "--timeout=400", *marked("engine"))
-    engine = _tests(folder, "engine", *words, needs=("platform", "engine-image"), lane="models")
-    python = {"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")}
-    # Pods that load models starve those that count failed requests.
-    yield replace(engine, environment=python, after=("load", "zones"))
     # Each in a namespace of its own; what they cordon and drain holds nothing else up.
     yield replace(_on_it(folder, "zones", *zones, needs=("platform",), lane="waiting"), after=("served",))
     yield replace(_on_it(folder, "load", *load, needs=("platform",)), after=("queue",))
+    yield from _on_the_engine(folder)
     if local.usable():
-        # A cluster of its own, where least else is to do.
-        yield _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="queue")
+        # A cluster of its own, when least else is to do.
+        own = _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="queue")
+        yield replace(own, after=("load", "zones"))
     # These cut off and stop nodes and replace operators: nothing that counts failed requests runs beside them.
     apart = (_LOCAL_CLUSTER, *first, *quiet, *served, *rounds, *queue, *load, *zones)
     rest = [f"--ignore={module}" for module in apart]
     others = _on_it(folder, "e2e", *rest, "e2e/tests", needs=("platform",))
     yield replace(others, after=("autoscaling", "queue", "conditions", "zones"))
+
+
+def _on_the_engine(folder: Path) -> Iterator[Phase]:
+    """With vLLM in a pod of the cluster: its import takes a minute on a busy machine, a group some minutes."""
+    python = {"TRIREME_ENGINE_PYTHON": str(ROOT / "scripts" / "engine-python")}
+    words, modules = ("-m", "engine", "--timeout=400"), marked("engine")
+    groups = [module for module in modules if module.endswith("test_groups.py")]
+    single = [module for module in modules if module not in groups]
+    ready = ("platform", "engine-image")
+    first = _tests(folder, "engine", *words, *single, needs=ready, lane="models")
+    yield replace(first, environment=python, after=("served",))
+    # Groups that load models starve those that count failed requests.
+    last = _tests(folder, "groups", *words, *groups, needs=ready, lane="models")
+    yield replace(last, environment=python, after=("load", "zones"))
 
 
 def _modules(*names: str) -> list[str]:

@@ -329,8 +329,8 @@ def test_the_gate_covers_every_tier_and_always_takes_the_cluster_down(
     names = [phase.name for phase in gate.phases(Path("build/test"))]
 
     own = ["local-cluster"] if root else []
-    on_it = ["engine-image", "platform", "autoscaling", "queue", "conditions", "served", "engine"]
-    last = ["zones", "load", *own, "e2e", "down"]
+    on_it = ["engine-image", "platform", "autoscaling", "queue", "conditions", "served"]
+    last = ["zones", "load", "engine", "groups", *own, "e2e", "down"]
     assert names == ["check", "programs", "images", "integration", "cluster", "trireme", *on_it, *last]
     assert [phase.name for phase in gate.phases(Path("build/test")) if phase.always] == ["down"]
 
