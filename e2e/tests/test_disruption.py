@@ -24,8 +24,8 @@ ZONE_LABEL = "topology.kubernetes.io/zone"
 GROUP = "leaderworkerset.sigs.k8s.io/group-index"
 NAME = "drained"
 GROUPS, MEMBERS = 2, 2
-ROUND_SECONDS = 10
-"""Of a drain that is asked for again: less than a group takes to be ready in another place."""
+ROUND_SECONDS = 4
+"""Of a drain that is asked for again: less than the 5 s after which kubectl repeats a refused eviction, by name."""
 
 
 @dataclass
@@ -107,8 +107,8 @@ def _words(seconds: int) -> tuple[str, ...]:
 def _drain_again(cluster: Cluster, groups: Groups, nodes: Sequence[str], *, seconds: float) -> None:
     """Drain the nodes in short rounds until they are empty, as whoever is told "timed out" does.
 
-    kubectl reads a node's pods once and asks for their eviction by name, every 5 s while it is refused: soon a name
-    means the pod that has taken the place on a third node, and a long drain moves groups that have moved.
+    kubectl reads a node's pods once and asks for their eviction by name, every 5 s while it is refused: by then a name
+    may mean the pod that has taken the place on a third node, and a longer drain moves groups that have moved.
     """
     left = list(nodes)
     deadline = time.monotonic() + seconds

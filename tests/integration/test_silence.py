@@ -53,8 +53,11 @@ async def a_stream_that_fell_silent(hands: Hands, namespace: str, kubeconfig: Pa
     async with at_work(hands, namespace, kubeconfig, folder) as (proxy, operator):
         proxy.mute = True
         await hands.delete(SERVICE, namespace, "llm-http")
-        await asyncio.sleep(1)
-        assert proxy.swallowed
+
+        async def swallowed() -> bool:
+            return bool(proxy.swallowed)
+
+        await until(swallowed)
         proxy.mute = False
         await until(lambda: exists(hands, namespace, "llm-http"), seconds=HEALED_SECONDS)
         assert operator.running

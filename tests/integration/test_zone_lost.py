@@ -107,6 +107,10 @@ class Zones:
     async def _heard(self) -> bool:
         return all(count >= 2 for count in self.asked.values())
 
+    async def questioned(self) -> bool:
+        """Whether a launcher was asked for a completion through its zone's Service."""
+        return bool(self.question)
+
     async def route(self) -> Obj:
         return await self.hands.api.get(HTTP_ROUTE, self.namespace, "llm")
 
@@ -155,9 +159,9 @@ async def test_a_silent_zone_is_out_within_seconds_and_back_after_a_completion(z
 
     zones.cut.clear()
     await until(zones.told("Healthy", "Returning"))
+    await until(zones.questioned)
     await asyncio.sleep(2)
     assert await zones.weights() == [60, 0], "nobody has proven it yet"
-    assert zones.question
     zones.proof = False
     await until(zones.told("Healthy", "CanaryFailed"))
     zones.proof = True
