@@ -44,6 +44,7 @@ ROLE_BINDING = Kind(_RBAC, "v1", "rolebindings", "RoleBinding")
 OPERATOR_USER = "trireme-operator"
 SYSTEM = "trireme-system"
 """The operator's own namespace."""
+_PATIENCE_SECONDS = 90.0
 _EVENT_WAITS = {"22", "232", "281", "441"}
 """Numbers of epoll_pwait (arm64), epoll_wait, epoll_pwait (x86_64) and epoll_pwait2 (both)."""
 
@@ -157,7 +158,8 @@ class Hands:
 
 @contextlib.asynccontextmanager
 async def connected(kubeconfig: Path) -> AsyncIterator[Hands]:
-    api = KubernetesApi(await connect(kubeconfig))
+    """As patient as kubectl: on a busy machine a collection is deleted in more time than the operator would wait."""
+    api = KubernetesApi(await connect(kubeconfig), timeout_seconds=_PATIENCE_SECONDS)
     try:
         yield Hands(api)
     finally:
