@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("engine_loading"), pytest
 
 QUESTION: ChatCompletionUserMessageParam = {"role": "user", "content": "What is the capital of France?"}
 SAMPLES = ("smollm2", "smollm2-tp3")
+MOST_REQUESTS = 120
+"""A zone with a tenth of the traffic gets none of so many once in 300 000 times."""
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +68,19 @@ def test_a_chat_is_streamed_token_by_token(client: OpenAI, model: str) -> None:
 
 def test_both_zones_answer_and_their_counters_say_so(serving: str, kube: Api) -> None:
     path = f"/apis/gateway.networking.k8s.io/v1/namespaces/{run.NAMESPACE}/httproutes/smollm2"
-    # A zone that was out while seven processes were loading comes back by steps, with a question of the operator's.
-    wait_until(lambda: len(set(_weights(kube.get(path)))) == 1, timeout_seconds=120, what="all of the zones' traffic")
-    route = kube.get(path)
-    headers = {"Host": route["spec"]["hostnames"][0]}
+    # A zone that was out while seven processes were loading comes back by steps: its share may be small for a minute.
+    wait_until(lambda: all(_weights(kube.get(path))), timeout_seconds=120, what="each zone to have some of the traffic")
+    headers = {"Host": kube.get(path)["spec"]["hostnames"][0]}
     client = OpenAI(base_url=f"{serving}/v1", api_key="none", default_headers=headers, timeout=120, max_retries=0)
-    before = run.requests_by_zone(kube)
-    for _ in range(12):
-        client.completions.create(model="smollm2", prompt="One", max_tokens=1, temperature=0)
-    after = run.requests_by_zone(kube)
-    grown = {zone: after[zone] - before[zone] for zone in after}
-    assert sum(grown.values()) == 12
-    assert all(count > 0 for count in grown.values()), grown
+    before, sent = run.requests_by_zone(kube), 0
+    grown = dict.fromkeys(before, 0.0)
+    while not all(grown.values()):
+        assert sent < MOST_REQUESTS, grown
+        for _ in range(12):
+            client.completions.create(model="smollm2", prompt="One", max_tokens=1, temperature=0)
+        sent += 12
+        grown = {zone: count - before[zone] for zone, count in run.requests_by_zone(kube).items()}
+    assert sum(grown.values()) == sent
 
 
 def _weights(route: Obj) -> list[int]:
