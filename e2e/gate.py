@@ -102,7 +102,7 @@ def _on_the_cluster(folder: Path) -> Iterator[Phase]:
     if local.usable():
         # A cluster of its own, when least else is to do.
         own = _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="queue")
-        yield replace(own, after=("load", "zones"))
+        yield replace(own, after=("groups",))
     # These cut off and stop nodes and replace operators: nothing that counts failed requests runs beside them.
     apart = (_LOCAL_CLUSTER, *first, *quiet, *served, *rounds, *queue, *load, *zones)
     rest = [f"--ignore={module}" for module in apart]
