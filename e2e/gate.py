@@ -102,7 +102,7 @@ def _on_the_cluster(folder: Path) -> Iterator[Phase]:
     if local.usable():
         # A cluster of its own, when least else is to do.
         own = _tests(folder, "local-cluster", *_END_TO_END, _LOCAL_CLUSTER, needs=("images",), lane="queue")
-        yield replace(own, after=("groups",))
+        yield replace(own, after=("load", "zones"))
     # These cut off and stop nodes and replace operators: nothing that counts failed requests runs beside them.
     apart = (_LOCAL_CLUSTER, *first, *quiet, *served, *rounds, *queue, *load, *zones)
     rest = [f"--ignore={module}" for module in apart]
@@ -119,9 +119,9 @@ def _on_the_engine(folder: Path) -> Iterator[Phase]:
     ready = ("platform", "engine-image")
     first = _tests(folder, "engine", *words, *single, needs=ready, lane="models")
     yield replace(first, environment=python, after=("served",))
-    # Groups that load models starve those that count failed requests.
+    # Groups that load models starve those that count failed requests, or seconds.
     last = _tests(folder, "groups", *words, *groups, needs=ready, lane="models")
-    yield replace(last, environment=python, after=("load", "zones"))
+    yield replace(last, environment=python, after=("load", "zones", "integration"))
 
 
 def _modules(*names: str) -> list[str]:
