@@ -199,10 +199,13 @@ async def test_a_pod_of_a_lost_node_is_told_and_deleted_by_force(scene: Scene) -
     await scene.hands.merge(POD, scene.namespace, f"{SET}-0-1", {"status": status}, "status")
     await scene.hands.delete(POD, scene.namespace, f"{SET}-0-1")
     ahead = timedelta(seconds=30 + 11)
-    await reconcile()
-    told = await condition(scene.hands, scene.namespace, "Progressing")
-    assert told["reason"] == "NodeLost"
-    assert "node-7" in told["message"]
+
+    async def told() -> bool:
+        await reconcile()
+        progressing = await condition(scene.hands, scene.namespace, "Progressing")
+        return progressing["reason"] == "NodeLost" and "node-7" in progressing["message"]
+
+    await until(told, seconds=15)
     assert f"{SET}-0-1" in await pods(), "nobody ends it"
     ahead = timedelta(seconds=30 + 61)
     await reconcile()
