@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from e2e.cluster import flags
-from e2e.cluster.elsewhere import Connection
+from e2e.cluster.elsewhere import Connection, enter
 from e2e.cluster.flags import Endpoint
 from e2e.cluster.pki import Authority, KeyPair, signing_key, write_kubeconfig
 from e2e.cluster.processes import Daemon
@@ -277,7 +277,7 @@ class ControlPlane:
         return daemons
 
     def _enter(self) -> tuple[str, ...]:
-        return ("nsenter", f"--net={self._namespace}", "--") if self._namespace else ()
+        return enter(self._namespace) if self._namespace else ()
 
     def _endpoint(self, port: int) -> Endpoint:
         return Endpoint(self.address, port)

@@ -1,4 +1,4 @@
-"""HTTPS to a server in another network namespace, from this process.
+"""Another network namespace: words that run a program there, and HTTPS to a server there, from this process.
 
 A program that looks at a server ten times a second must not start a kubectl for each look: that costs more than the
 server does.
@@ -16,6 +16,14 @@ from pathlib import Path
 
 _NEW_NETWORK = 0x40000000
 """CLONE_NEWNET (linux/sched.h)."""
+
+
+def enter(namespace: Path) -> tuple[str, ...]:
+    """Words that run a program there.
+
+    Not ``ip netns exec``, which also mounts another /sys and so hides the cgroups.
+    """
+    return ("nsenter", f"--net={namespace}", "--")
 
 
 class Connection(http.client.HTTPSConnection):

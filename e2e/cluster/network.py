@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster import mounts
+from e2e.cluster import elsewhere, mounts
 from e2e.host import CommandError, run
 
 API_ADDRESS = "10.90.0.1"
@@ -67,11 +67,8 @@ class Network:
         return self.name if node is None else f"{self.name}-{node}"
 
     def enter(self, node: str | None = None) -> list[str]:
-        """Words that run a program in a node's namespace, or the router's.
-
-        Not ``ip netns exec``, which also mounts another /sys and so hides the cgroups.
-        """
-        return ["nsenter", f"--net={self.path(node)}", "--"]
+        """Words that run a program in a node's namespace, or the router's."""
+        return [*elsewhere.enter(self.path(node))]
 
     def path(self, node: str | None = None) -> Path:
         """The file that stands for a node's namespace, or the router's."""

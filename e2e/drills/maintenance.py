@@ -41,7 +41,7 @@ def _drain(scene: Scene) -> None:
     Raises RuntimeError when the message does not name the node and the way out.
     """
     target = scene.target
-    path = f"/api/v1/namespaces/{scene.target.namespace}/pods/{scene.leader['metadata']['name']}"
+    path = f"/api/v1/namespaces/{target.namespace}/pods/{scene.leader['metadata']['name']}"
 
     def is_out() -> bool:
         labels = target.kube.get(path)["metadata"]["labels"]
